@@ -1,0 +1,340 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package dnsmsg
+
+import (
+	"encoding/base64"
+	"encoding/binary"
+	"math/bits"
+	"net/netip"
+	"strconv"
+)
+
+const (
+	// maxName is the longest name on the wire with the byte of its root (RFC 1035, section 2.3.4).
+	maxName = 255
+
+	// MaxPointers is how many compression pointers one name may follow. A name has at most 127
+	// labels and so 126 places between them; one that needs more has pointers to pointers, which
+	// no encoder writes and which would let an attacker make each of the thousands of records of
+	// a 64 KiB message cost thousands of hops.
+	MaxPointers = 126
+)
+
+// AppendName appends the name at off in wire in presentation format, as dig prints it: case
+// kept, a dot after each label, "." for the root, and every byte that is not printable ASCII or
+// has a meaning in zone files escaped (RFC 1035, section 5.1; RFC 4343, section 2.1). It follows
+// compression pointers (RFC 1035, section 4.1.4), each of which must point before the labels
+// already read. next is the offset after the name in its place.
+//
+// A malformed name gives next -1 and dst as it was; any bytes and any off are safe.
+func AppendName(dst, wire []byte, off int) (text []byte, next int) {
+	return appendName(dst, wire, off, &exact)
+}
+
+// AppendQName is AppendName in the form that records use for names to look up: ASCII
+// lower-cased, and no final dot but for the root.
+func AppendQName(dst, wire []byte, off int) (text []byte, next int) {
+	text, next = appendName(dst, wire, off, &lower)
+	if len(text)-len(dst) > 1 {
+		text = text[:len(text)-1]
+	}
+	return text, next
+}
+
+// appendName writes names without escapes, which is nearly all of them, straight into the room
+// that dst has, and leaves everything else, malformed names too, to appendAnyName. An index of
+// eight bits into an array of 256 needs no bounds check; a text of plain bytes is one byte
+// shorter than the name on the wire, so it cannot wrap.
+func appendName(dst, wire []byte, off int, table *[256]byte) ([]byte, int) {
+	have := len(dst)
+	if cap(dst)-have < 256 {
+		return appendAnyName(dst, wire, off, table)
+	}
+	out := (*[256]byte)(dst[have : have+256])
+	length := uint(0)
+	at, next, floor, hops := off, -1, off, 0
+	for uint(at) < uint(len(wire)) {
+		n := uint(wire[at])
+		rest := wire[at+1:]
+		if n-1 < 63 {
+			if n > uint(len(rest)) || length+n+2 > maxName {
+				break
+			}
+			for _, b := range rest[:n] {
+				c := table[b]
+				if c == 0 {
+					return appendAnyName(dst, wire, off, table)
+				}
+				out[uint8(length)] = c
+				length++
+			}
+			out[uint8(length)] = '.'
+			length++
+			at += int(n) + 1
+			continue
+		}
+		if n == 0 {
+			if length == 0 {
+				out[0], length = '.', 1
+			}
+			if next < 0 {
+				next = at + 1
+			}
+			return dst[:have+int(length)], next
+		}
+		target := pointer(n, rest)
+		if hops++; uint(target) >= uint(floor) || hops > MaxPointers {
+			break
+		}
+		if next < 0 {
+			next = at + 2
+		}
+		at, floor = target, target
+	}
+	return appendAnyName(dst, wire, off, table)
+}
+
+// pointer returns where a compression pointer points, of its first byte and what follows it, or
+// -1 when that is not a pointer.
+func pointer(first uint, rest []byte) int {
+	if first < 0xc0 || len(rest) == 0 {
+		return -1
+	}
+	return int(first&0x3f<<8 | uint(rest[0]))
+}
+
+// appendAnyName is appendName for any name and any dst.
+func appendAnyName(dst, wire []byte, off int, table *[256]byte) ([]byte, int) {
+	text, next := dst, -1
+	// Bytes of the name so far with the root's, and the lowest offset read: a pointer must go
+	// below it, so that no chain of them can come back.
+	total, floor, hops := 1, off, 0
+	for {
+		if uint(off) >= uint(len(wire)) {
+			return dst, -1
+		}
+		n := int(wire[off])
+		off++
+		switch {
+		case n == 0:
+			if total == 1 {
+				text = append(text, '.')
+			}
+			if next < 0 {
+				next = off
+			}
+			return text, next
+		case n > 63:
+			target := pointer(uint(n), wire[off:])
+			hops++
+			if target < 0 || target >= floor || hops > MaxPointers {
+				return dst, -1
+			}
+			if next < 0 {
+				next = off + 1
+			}
+			off, floor = target, target
+		default:
+			total += n + 1
+			if total > maxName || n > len(wire)-off {
+				return dst, -1
+			}
+			text = append(appendEscaped(text, wire[off:off+n], table), '.')
+			off += n
+		}
+	}
+}
+
+// appendEscaped appends bytes through a table: what it maps them to, or an escape when that is
+// 0: \DDD for what is not printable, a backslash before what is.
+func appendEscaped(dst, s []byte, table *[256]byte) []byte {
+	for _, b := range s {
+		c := table[b]
+		switch {
+		case c != 0:
+			dst = append(dst, c)
+		case b <= ' ' || b > '~':
+			dst = append(dst, '\\', '0'+b/100, '0'+b/10%10, '0'+b%10)
+		default:
+			dst = append(dst, '\\', b)
+		}
+	}
+	return dst
+}
+
+// appendString appends a character-string in quotes (RFC 1035, section 5.1).
+func appendString(dst, s []byte) []byte {
+	dst = append(dst, '"')
+	dst = appendEscaped(dst, s, &quoted)
+	return append(dst, '"')
+}
+
+// AppendAddr appends an address as dig prints it: RFC 5952, where mapped and compatible IPv4
+// addresses are ::ffff:192.0.2.1 and ::192.0.2.1 (RFC 4291, section 2.5.5). The zone is left
+// out: no DNS message carries one. The zero Addr appends nothing.
+func AppendAddr(dst []byte, a netip.Addr) []byte {
+	switch {
+	case a.Is4():
+		return appendIPv4(dst, a.As4())
+	case a.IsValid():
+		return appendIPv6(dst, a.As16())
+	}
+	return dst
+}
+
+// appendIPv4 puts the text together in an array of its own, where a whole word can be stored for
+// each octet and its dot: the next word covers what is too long.
+func appendIPv4(dst []byte, a [4]byte) []byte {
+	var text [20]byte
+	n := 0
+	for _, octet := range a {
+		d := decimals[octet]
+		binary.LittleEndian.PutUint32(text[n&15:], d.text)
+		n += int(d.length)
+	}
+	return append(dst, text[:n-1]...)
+}
+
+// decimals are the numbers of a byte as text, each with a dot after it.
+var decimals = func() (table [256]struct {
+	text   uint32
+	length uint8
+}) {
+	for i := range table {
+		text := append(strconv.AppendUint(nil, uint64(i), 10), '.')
+		table[i].length = uint8(len(text))
+		table[i].text = binary.LittleEndian.Uint32(append(text, 0, 0, 0))
+	}
+	return table
+}()
+
+// appendIPv6 works as appendIPv4 does, with a word and a colon for each group.
+func appendIPv6(dst []byte, a [16]byte) []byte {
+	hi, lo := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
+	if hi == 0 && lo>>32 == 0xffff {
+		return appendIPv4(append(dst, "::ffff:"...), [4]byte(a[12:]))
+	}
+	if hi == 0 && lo>>32 == 0 && lo>>16 != 0 {
+		return appendIPv4(append(dst, "::"...), [4]byte(a[12:]))
+	}
+	zeros := 0
+	for i := range 8 {
+		if a[2*i]|a[2*i+1] == 0 {
+			zeros |= 1 << i
+		}
+	}
+	run := zeroRuns[zeros]
+	var text [72]byte
+	n := 0
+	for i := 0; i < 8; i++ {
+		if i == int(run.from) {
+			if i == 0 {
+				text[0], n = ':', 1
+			}
+			text[n&63] = ':'
+			n++
+			i = int(run.to) - 1
+			continue
+		}
+		n = putHex16(&text, n, binary.BigEndian.Uint16(a[2*i:]))
+		text[n&63] = ':'
+		n++
+	}
+	if run.to < 8 {
+		n--
+	}
+	return append(dst, text[:n]...)
+}
+
+// zeroRuns gives, for each set of groups that are zero, the first of the longest runs of two or
+// more of them (RFC 5952, sections 4.2.2 and 4.2.3), or 8 and 0.
+var zeroRuns = func() (table [256]struct{ from, to uint8 }) {
+	for set := range table {
+		table[set].from = 8
+		longest := 1
+		for from := range 8 {
+			to := from
+			for to < 8 && set>>to&1 != 0 {
+				to++
+			}
+			if to-from > longest {
+				longest = to - from
+				table[set].from, table[set].to = uint8(from), uint8(to)
+			}
+		}
+	}
+	return table
+}()
+
+// putHex16 stores a number in hexadecimal without leading zeros at n, and returns where it ends;
+// up to three bytes after that are written too. The four digits are made at once: spread to a
+// byte each, those above 9 moved on to the letters.
+func putHex16(text *[72]byte, n int, v uint16) int {
+	x := uint32(v)
+	x = (x<<8 | x) & 0x00ff00ff
+	x = (x<<4 | x) & 0x0f0f0f0f
+	letters := (x + 0x06060606) >> 4 & 0x01010101
+	x += 0x30303030 + letters*('a'-'9'-1)
+	digits := (bits.Len16(v|1) + 3) / 4
+	binary.BigEndian.PutUint32(text[n&63:], x<<(8*(4-uint(digits))&31))
+	return n + digits
+}
+
+const (
+	hexUpper = "0123456789ABCDEF"
+	hexLower = "0123456789abcdef"
+)
+
+// appendHex16 appends a number in hexadecimal without leading zeros.
+func appendHex16(dst []byte, v uint16) []byte {
+	var text [72]byte
+	return append(dst, text[:putHex16(&text, 0, v)]...)
+}
+
+// appendHex appends bytes in hexadecimal with the digits given.
+func appendHex(dst, s []byte, digits string) []byte {
+	for _, b := range s {
+		dst = append(dst, digits[b>>4], digits[b&15])
+	}
+	return dst
+}
+
+func appendBase64(dst, s []byte) []byte {
+	return base64.StdEncoding.AppendEncode(dst, s)
+}
+
+func appendU8(dst []byte, v uint8) []byte {
+	switch {
+	case v >= 100:
+		return append(dst, '0'+v/100, '0'+v/10%10, '0'+v%10)
+	case v >= 10:
+		return append(dst, '0'+v/10, '0'+v%10)
+	}
+	return append(dst, '0'+v)
+}
+
+func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }
+
+// The tables say for each byte what it is written as; 0 is an escape.
+var (
+	exact  = escapes(" .\\\"();@$", 0)       // names, case kept
+	lower  = escapes(" .\\\"();@$", 'a'-'A') // names, ASCII lower-cased
+	loose  = escapes("\\", 0)                // text that nothing stands around
+	quoted = escapes("\"\\", 0)              // character-strings between quotes
+)
+
+// escapes makes a table that escapes what is not printable ASCII and the bytes of special, and
+// adds fold to capital letters.
+func escapes(special string, fold byte) (table [256]byte) {
+	for b := byte(' '); b <= '~'; b++ {
+		table[b] = b
+		if b >= 'A' && b <= 'Z' {
+			table[b] = b + fold
+		}
+	}
+	for i := range len(special) {
+		table[special[i]] = 0
+	}
+	return table
+}
