@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package afpacket
+
+import (
+	"fmt"
+
+	"golang.org/x/net/bpf"
+
+	"github.com/dnsluice/dnsluice/internal/packet"
+)
+
+// Numbers of the headers that the filter reads.
+const (
+	etherIPv4 = 0x0800 // ETH_P_IP of linux/if_ether.h
+	etherIPv6 = 0x86dd // ETH_P_IPV6
+	ether8021 = 0x8100 // ETH_P_8021Q
+	ether88a8 = 0x88a8 // ETH_P_8021AD
+	etherQinQ = 0x9100 // ETH_P_QINQ1, of switches older than 802.1ad
+
+	protoTCP = 6  // IANA protocol numbers
+	protoUDP = 17 //
+
+	outgoing = 4 // PACKET_OUTGOING of linux/if_packet.h
+
+	// whole is how many bytes of a packet the filter asks for: more than any frame has.
+	whole = 0x40000
+)
+
+// tags are the EtherTypes of an 802.1Q or 802.1ad tag.
+var tags = []uint32{ether8021, ether88a8, etherQinQ}
+
+// extensions are the IPv6 extension headers (RFC 8200, section 4, and the IANA registry) that a
+// transport header may stand behind: hop-by-hop, routing, fragment, authentication, destination
+// options, mobility, HIP and shim6.
+var extensions = []uint32{0, 43, 44, 51, 60, 135, 139, 140}
+
+// The places that the program jumps to.
+const (
+	onTag label = iota
+	onTags
+	onType
+	onIPv4
+	onIPv4Fragment
+	onIPv6
+	onIPv6Transport
+	onPorts
+	onAccept
+	labels
+)
+
+// filter returns the program that accepts DNS on the given ports in frames of the given link
+// type. What it cannot judge without state passes, for decode to look at: later fragments of
+// IPv4, and IPv6 with an extension header.
+//
+// The kernel has taken the outermost VLAN tag out of a received frame before the filter runs, so
+// a frame starts with IP or with its second tag. On the way out, and where a driver leaves them
+// alone, all tags are still in it: the program knows frames with none, one and two.
+func filter(link packet.LinkType, ports []uint16) ([]bpf.Instruction, error) {
+	var p program
+	if link == packet.LinkRaw {
+		p.rawIP()
+	} else {
+		p.ethernet()
+	}
+	p.ipv4()
+	p.ipv6()
+	p.ports(ports)
+	return p.resolve()
+}
+
+// ignoreOutgoing puts before f the test that rejects packets on their way out. The loopback
+// interface needs it: each of its packets passes twice, going out and coming in.
+func ignoreOutgoing(f []bpf.Instruction) []bpf.Instruction {
+	return append([]bpf.Instruction{
+		bpf.LoadExtension{Num: bpf.ExtType},
+		bpf.JumpIf{Cond: bpf.JumpNotEqual, Val: outgoing, SkipTrue: 1},
+		bpf.RetConstant{Val: 0},
+	}, f...)
+}
+
+// ethernet leaves in X where the IP header starts.
+func (p *program) ethernet() {
+	p.add(bpf.LoadAbsolute{Off: 12, Size: 2})
+	p.jumpIfAny(tags, onTag)
+	p.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 14})
+	p.jump(onType)
+
+	p.mark(onTag)
+	p.add(bpf.LoadAbsolute{Off: 16, Size: 2})
+	p.jumpIfAny(tags, onTags)
+	p.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 18})
+	p.jump(onType)
+
+	p.mark(onTags)
+	p.add(bpf.LoadAbsolute{Off: 20, Size: 2})
+	p.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 22})
+
+	p.mark(onType)
+	p.jumpIfAny([]uint32{etherIPv4}, onIPv4)
+	p.jumpIfAny([]uint32{etherIPv6}, onIPv6)
+	p.add(bpf.RetConstant{Val: 0})
+}
+
+// rawIP is ethernet for links without a header: the version is in the first four bits.
+func (p *program) rawIP() {
+	p.add(bpf.LoadConstant{Dst: bpf.RegX, Val: 0})
+	p.add(bpf.LoadAbsolute{Off: 0, Size: 1})
+	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpShiftRight, Val: 4})
+	p.jumpIfAny([]uint32{4}, onIPv4)
+	p.jumpIfAny([]uint32{6}, onIPv6)
+	p.add(bpf.RetConstant{Val: 0})
+}
+
+// ipv4 moves X behind the header and its options (RFC 791, section 3.1).
+func (p *program) ipv4() {
+	p.mark(onIPv4)
+	p.add(bpf.LoadIndirect{Off: 9, Size: 1})
+	p.jumpIfAny([]uint32{protoUDP, protoTCP}, onIPv4Fragment)
+	p.add(bpf.RetConstant{Val: 0})
+
+	p.mark(onIPv4Fragment) // the 13 bits of the offset are not zero: there are no ports to see
+	p.add(bpf.LoadIndirect{Off: 6, Size: 2})
+	p.jumpIf(bpf.JumpBitsSet, 0x1fff, onAccept)
+	p.add(bpf.LoadIndirect{Off: 0, Size: 1})
+	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpAnd, Val: 0x0f})
+	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpShiftLeft, Val: 2})
+	p.add(bpf.ALUOpX{Op: bpf.ALUOpAdd})
+	p.add(bpf.TAX{})
+	p.jump(onPorts)
+}
+
+// ipv6 moves X behind the fixed header (RFC 8200, section 3) and falls through to ports.
+func (p *program) ipv6() {
+	p.mark(onIPv6)
+	p.add(bpf.LoadIndirect{Off: 6, Size: 1})
+	p.jumpIfAny([]uint32{protoUDP, protoTCP}, onIPv6Transport)
+	p.jumpIfAny(extensions, onAccept)
+	p.add(bpf.RetConstant{Val: 0})
+
+	p.mark(onIPv6Transport)
+	p.add(bpf.TXA{})
+	p.add(bpf.ALUOpConstant{Op: bpf.ALUOpAdd, Val: 40})
+	p.add(bpf.TAX{})
+}
+
+// ports looks at the two ports that UDP and TCP both begin with.
+func (p *program) ports(ports []uint16) {
+	wanted := make([]uint32, len(ports))
+	for i, port := range ports {
+		wanted[i] = uint32(port)
+	}
+	p.mark(onPorts)
+	p.add(bpf.LoadIndirect{Off: 0, Size: 2})
+	p.jumpIfAny(wanted, onAccept)
+	p.add(bpf.LoadIndirect{Off: 2, Size: 2})
+	p.jumpIfAny(wanted, onAccept)
+	p.add(bpf.RetConstant{Val: 0})
+	p.mark(onAccept)
+	p.add(bpf.RetConstant{Val: whole})
+}
+
+// label is a place in a program.
+type label int
+
+// program is a BPF program under construction: jumps name a label and are resolved at the end,
+// so that no distance is counted by hand.
+type program struct {
+	code   []bpf.Instruction
+	target []label // of code[i], -1 when it does not jump
+	place  [labels]int
+}
+
+func (p *program) add(ins bpf.Instruction) {
+	p.code = append(p.code, ins)
+	p.target = append(p.target, -1)
+}
+
+func (p *program) mark(l label) { p.place[l] = len(p.code) }
+
+func (p *program) jump(to label) {
+	p.code = append(p.code, bpf.Jump{})
+	p.target = append(p.target, to)
+}
+
+func (p *program) jumpIf(cond bpf.JumpTest, val uint32, to label) {
+	p.code = append(p.code, bpf.JumpIf{Cond: cond, Val: val})
+	p.target = append(p.target, to)
+}
+
+func (p *program) jumpIfAny(vals []uint32, to label) {
+	for _, val := range vals {
+		p.jumpIf(bpf.JumpEqual, val, to)
+	}
+}
+
+// resolve returns the finished program. BPF jumps forward only, and a conditional jump spans at
+// most 255 instructions: maxPorts keeps within that.
+func (p *program) resolve() ([]bpf.Instruction, error) {
+	for i, to := range p.target {
+		if to < 0 {
+			continue
+		}
+		skip := p.place[to] - i - 1
+		switch ins := p.code[i].(type) {
+		case bpf.Jump:
+			ins.Skip = uint32(skip)
+			p.code[i] = ins
+		case bpf.JumpIf:
+			if skip > 255 {
+				return nil, fmt.Errorf("afpacket: filter: jump over %d instructions: "+
+					"name fewer ports", skip)
+			}
+			ins.SkipTrue = uint8(skip)
+			p.code[i] = ins
+		}
+	}
+	return p.code, nil
+}
