@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package record is the third noun of the path: a Kafka record batch under construction. The
+// batch is the unit of memory (one arena of a fixed pool), of disk and of the network: a record
+// is framed once, where it will stay, and the sealed bytes are what the broker appends.
+package record
+
+import (
+	"encoding/binary"
+	"hash/crc32"
+)
+
+// The record batch, format v2 (KIP-98; the protocol guide, "Record Batch"). Big endian.
+//
+//	 0  baseOffset            int64   0: the broker sets it
+//	 8  batchLength           int32   bytes after this field
+//	12  partitionLeaderEpoch  int32   -1: the broker sets it
+//	16  magic                 int8    2
+//	17  crc                   uint32  CRC-32C of all that follows
+//	21  attributes            int16   bits 0-2: Codec
+//	23  lastOffsetDelta       int32   records - 1
+//	27  baseTimestamp         int64   of the first record, ms
+//	35  maxTimestamp          int64   the newest, ms
+//	43  producerId            int64
+//	51  producerEpoch         int16
+//	53  baseSequence          int32
+//	57  records               int32
+//	61  the records, compressed together
+//
+// and in them each record, its numbers zigzag varints but for attributes:
+//
+//	length | attributes int8 (0) | timestampDelta | offsetDelta | keyLength (-1) | valueLength |
+//	value | headers (0)
+const (
+	offLength     = 8
+	offEpoch      = 12
+	offMagic      = 16
+	offCRC        = 17
+	offAttributes = 21
+	offLastDelta  = 23
+	offBaseTime   = 27
+	offMaxTime    = 35
+	offProducer   = 43
+	offSequence   = 53
+	offCount      = 57
+
+	// HeaderLen is the length of everything before the records.
+	HeaderLen = 61
+)
+
+// nullKey is the key length -1 as a zigzag varint.
+const nullKey = 1
+
+// castagnoli is a table, and has hardware behind it.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// Batch is one record batch in one arena. It is open, then sealed by a Compressor, then stamped
+// as often as it takes, and then it goes back to its Pool. One goroutine owns it at a time; the
+// methods do not lock.
+type Batch struct {
+	buf   []byte // the header and the records so far; cap(buf) is the arena, and never changes
+	limit int    // of the header and the uncompressed records together
+	count int32
+	base  int64 // ms, of the first record
+	max   int64 // ms, the newest
+
+	gap   int    // bytes of framing that Value left free before the value
+	delta uint64 // zigzag of the timestamp delta that Value was told
+}
+
+// newBatch returns an empty batch for limit bytes of records, in an arena of size bytes.
+func newBatch(limit, size int) *Batch {
+	return &Batch{buf: make([]byte, HeaderLen, size), limit: HeaderLen + limit}
+}
+
+// reset empties the batch and keeps its arena.
+func (b *Batch) reset() {
+	*b = Batch{buf: b.buf[:HeaderLen], limit: b.limit}
+}
+
+// Records returns how many records the batch holds.
+func (b *Batch) Records() int { return int(b.count) }
+
+// Size returns the bytes of the batch: uncompressed while it is open, as sent once it is sealed.
+func (b *Batch) Size() int { return len(b.buf) }
+
+// Room returns how many bytes of records, framing included, an open batch can still take.
+func (b *Batch) Room() int { return b.limit - len(b.buf) }
+
+// Newest returns the newest time stamp of the batch, in ms since the Unix epoch.
+func (b *Batch) Newest() int64 { return b.max }
+
+// Value returns the free end of the arena, an empty slice at the place where the value of the
+// next record belongs, for an encoder to append to. ms is the record's time stamp. The value
+// must be handed back with Commit before the next call, or it is forgotten.
+//
+// The framing before a value contains its length, which is not known yet. Value leaves room for
+// lengths of two bytes, which are those of values from about 60 to 8,000 bytes; Commit moves
+// the value by a byte or two when it turned out otherwise.
+func (b *Batch) Value(ms int64) []byte {
+	if b.count == 0 {
+		b.base, b.max = ms, ms
+	}
+	b.delta = zigzag(ms - b.base)
+	b.gap = 2 + 1 + varintLen(b.delta) + varintLen(uint64(b.count)<<1) + 1 + 2
+	at := min(len(b.buf)+b.gap, b.limit)
+	return b.buf[at:at:b.limit]
+}
+
+// Commit makes value the next record. value is what was appended to the slice that Value
+// returned; it may have outgrown the arena. Commit returns false, and leaves the batch as it
+// was, when the record does not fit: seal this batch and put the value into another.
+func (b *Batch) Commit(value []byte) bool {
+	vlen := uint64(len(value)) << 1
+	offset := uint64(b.count) << 1
+	body := 1 + varintLen(b.delta) + varintLen(offset) + 1 + varintLen(vlen) + len(value) + 1
+	start := len(b.buf)
+	at := start + varintLen(uint64(body)<<1) + body - len(value) - 1
+	end := at + len(value) + 1
+	if end > b.limit {
+		return false
+	}
+	arena := b.buf[:end]
+	if !b.inPlace(value, at) {
+		copy(arena[at:], value)
+	}
+	head := binary.AppendUvarint(arena[:start], uint64(body)<<1)
+	head = append(head, 0)
+	head = binary.AppendUvarint(head, b.delta)
+	head = binary.AppendUvarint(head, offset)
+	head = append(head, nullKey)
+	binary.AppendUvarint(head, vlen)
+	arena[end-1] = 0
+	b.buf = arena
+	b.count++
+	b.max = max(b.max, b.base+unzigzag(b.delta))
+	return true
+}
+
+// inPlace tells whether value stands where it belongs already.
+func (b *Batch) inPlace(value []byte, at int) bool {
+	return len(value) > 0 && &value[0] == &b.buf[:b.limit][at]
+}
+
+// Redate moves all time stamps of the batch by the same distance, so that the newest becomes ms.
+// Only a stamp after it makes the change valid.
+func (b *Batch) Redate(ms int64) {
+	b.base += ms - b.max
+	b.max = ms
+	binary.BigEndian.PutUint64(b.buf[offBaseTime:], uint64(b.base))
+	binary.BigEndian.PutUint64(b.buf[offMaxTime:], uint64(b.max))
+}
+
+// Producer is an identity that a cluster gave to one idempotent producer (KIP-98).
+type Producer struct {
+	ID    int64
+	Epoch int16
+}
+
+// NoProducer is what a batch without idempotence carries.
+var NoProducer = Producer{ID: -1, Epoch: -1}
+
+// Stamp writes the producer fields and the checksum over the sealed batch. Until the next Stamp
+// the bytes stay as they are: a broker tells a repetition by them.
+func (b *Batch) Stamp(p Producer, sequence int32) {
+	binary.BigEndian.PutUint64(b.buf[offProducer:], uint64(p.ID))
+	binary.BigEndian.PutUint16(b.buf[offProducer+8:], uint16(p.Epoch))
+	binary.BigEndian.PutUint32(b.buf[offSequence:], uint32(sequence))
+	crc := crc32.Checksum(b.buf[offAttributes:], castagnoli)
+	binary.BigEndian.PutUint32(b.buf[offCRC:], crc)
+}
+
+// Bytes returns the sealed and stamped batch, borrowed from the arena until the batch is put
+// back into its pool.
+func (b *Batch) Bytes() []byte { return b.buf }
+
+// seal writes the header of a batch whose records are compressed with codec, or not at all.
+func (b *Batch) seal(codec Codec) {
+	h := b.buf[:HeaderLen]
+	clear(h)
+	binary.BigEndian.PutUint32(h[offLength:], uint32(len(b.buf)-offEpoch))
+	binary.BigEndian.PutUint32(h[offEpoch:], ^uint32(0))
+	h[offMagic] = 2
+	binary.BigEndian.PutUint16(h[offAttributes:], uint16(codec))
+	binary.BigEndian.PutUint32(h[offLastDelta:], uint32(b.count-1))
+	binary.BigEndian.PutUint64(h[offBaseTime:], uint64(b.base))
+	binary.BigEndian.PutUint64(h[offMaxTime:], uint64(b.max))
+	binary.BigEndian.PutUint32(h[offCount:], uint32(b.count))
+}
+
+// NextSequence returns the sequence of the record after n records from sequence on. Sequences
+// are 31 bits wide and wrap to 0 (KIP-98).
+func NextSequence(sequence int32, n int) int32 {
+	return int32((uint32(sequence) + uint32(n)) & 0x7fffffff)
+}
+
+func zigzag(v int64) uint64   { return uint64(v<<1) ^ uint64(v>>63) }
+func unzigzag(v uint64) int64 { return int64(v>>1) ^ -int64(v&1) }
+
+// varintLen returns how many bytes binary.AppendUvarint writes for v.
+func varintLen(v uint64) int {
+	n := 1
+	for v >= 0x80 {
+		v >>= 7
+		n++
+	}
+	return n
+}
