@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package schema is the one definition of the record, version 1. Everything that names a field
+// is generated from the tables here or tested against them: the keys of the JSON encoder, the
+// JSON Schema and the page of the manual (go generate ./schema).
+package schema
+
+import _ "embed" // for JSON
+
+//go:generate go run ./generate
+
+// Version is the value of the field v.
+const Version = 1
+
+// Type is the JSON type of a field.
+type Type string
+
+// The types of fields. Integers are never negative and fit 64 bits.
+const (
+	Integer Type = "integer"
+	String  Type = "string"
+	Boolean Type = "boolean"
+	Time    Type = "time"    // a string: RFC 3339, nanoseconds, UTC
+	Address Type = "address" // a string: IPv4, or IPv6 as in RFC 5952
+	Object  Type = "object"  // Fields of Of
+	Array   Type = "array"   // of objects with the fields of Of
+	Strings Type = "strings" // an array of strings
+)
+
+// Presence says when a field is there.
+type Presence string
+
+// The presences. A field that is absent was not known, or has nothing to say.
+const (
+	Always   Presence = "always"
+	Known    Presence = "when known"
+	Reserved Presence = "reserved" // named by version 1, written by no sensor of this version yet
+)
+
+// Field is one field of the record or of an object in it, in the order of the JSON text.
+type Field struct {
+	Name     string
+	Type     Type
+	Presence Presence
+	Of       []Field
+	Doc      string
+}
+
+// Group is a run of fields that belong together.
+type Group struct {
+	Name   string
+	Fields []Field
+}
+
+var rr = []Field{
+	{Name: "name", Type: String, Presence: Always, Doc: "owner, written as qname"},
+	{Name: "type", Type: String, Presence: Always, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
+	{Name: "class", Type: String, Presence: Always, Doc: "IN, CH, HS, NONE, ANY, or CLASS123 (RFC 3597)"},
+	{Name: "ttl", Type: Integer, Presence: Always, Doc: "seconds"},
+	{Name: "data", Type: String, Presence: Always, Doc: "the data in zone-file presentation format; names in it keep their case and end in a dot; unknown types and data that does not fit its type as \\# (RFC 3597)"},
+}
+
+var question = []Field{
+	{Name: "name", Type: String, Presence: Always, Doc: "written as qname"},
+	{Name: "type", Type: String, Presence: Always, Doc: "written as qtype"},
+	{Name: "class", Type: String, Presence: Always, Doc: "written as qclass"},
+}
+
+var edns = []Field{
+	{Name: "version", Type: Integer, Presence: Always, Doc: "EDNS version"},
+	{Name: "udp_size", Type: Integer, Presence: Always, Doc: "largest UDP message that the sender takes"},
+	{Name: "do", Type: Boolean, Presence: Always, Doc: "DNSSEC OK (RFC 3225)"},
+	{Name: "ecs", Type: String, Presence: Known, Doc: "client subnet as prefix (RFC 7871)"},
+	{Name: "ecs_scope", Type: Integer, Presence: Known, Doc: "scope prefix length of that, when it is not 0"},
+	{Name: "cookie", Type: String, Presence: Known, Doc: "client and server cookie in hex (RFC 7873)"},
+	{Name: "nsid", Type: String, Presence: Known, Doc: "name server identifier: text when it is printable ASCII, else 0x and hex (RFC 5001)"},
+	{Name: "ede", Type: Array, Presence: Known, Doc: "extended errors (RFC 8914)", Of: []Field{
+		{Name: "code", Type: Integer, Presence: Always, Doc: "info code"},
+		{Name: "name", Type: String, Presence: Known, Doc: "of the code in the IANA registry"},
+		{Name: "text", Type: String, Presence: Known, Doc: "extra text"},
+	}},
+	{Name: "padding", Type: Integer, Presence: Known, Doc: "bytes of padding (RFC 7830)"},
+	{Name: "options", Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come twice", Of: []Field{
+		{Name: "code", Type: Integer, Presence: Always, Doc: "option code"},
+		{Name: "name", Type: String, Presence: Always, Doc: "of the code in the IANA registry, or OPT123"},
+		{Name: "data", Type: String, Presence: Always, Doc: "numbers and names as text where the option has such, else hex"},
+	}},
+	{Name: "rest", Type: String, Presence: Known, Doc: "bytes after the last whole option, in hex"},
+}
+
+var malformed = []Field{
+	{Name: "reason", Type: String, Presence: Always, Doc: "why the message could not be read to its end"},
+	{Name: "offset", Type: Integer, Presence: Always, Doc: "of the first byte that makes no sense"},
+	{Name: "bytes", Type: String, Presence: Always, Doc: "the first 128 bytes of the message in hex"},
+}
+
+// Groups are the fields of a record, in the order of the JSON text.
+var Groups = []Group{
+	{Name: "identity", Fields: []Field{
+		{Name: "v", Type: Integer, Presence: Always, Doc: "version of this schema"},
+		{Name: "sensor", Type: String, Presence: Always, Doc: "name of the sensor"},
+		{Name: "run", Type: String, Presence: Always, Doc: "start of the process, sortable"},
+		{Name: "lane", Type: Integer, Presence: Always, Doc: "lane of the sensor that took the message"},
+		{Name: "seq", Type: Integer, Presence: Always, Doc: "number of the record: gapless from 1 per sensor, run and lane; a record that was dropped leaves its gap"},
+	}},
+	{Name: "time", Fields: []Field{
+		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured"},
+		{Name: "latency_us", Type: Integer, Presence: Reserved, Doc: "from query to response, microseconds"},
+	}},
+	{Name: "kind", Fields: []Field{
+		{Name: "kind", Type: String, Presence: Always, Doc: "query, response or malformed; reserved: transaction, unanswered, heartbeat"},
+	}},
+	{Name: "path", Fields: []Field{
+		{Name: "client_ip", Type: Address, Presence: Always, Doc: "the side that asks: source of a query, destination of a response"},
+		{Name: "client_port", Type: Integer, Presence: Always, Doc: "its port"},
+		{Name: "server_ip", Type: Address, Presence: Always, Doc: "the side that answers"},
+		{Name: "server_port", Type: Integer, Presence: Always, Doc: "its port"},
+		{Name: "transport", Type: String, Presence: Always, Doc: "udp or tcp"},
+		{Name: "interface", Type: String, Presence: Known, Doc: "where it was captured"},
+		{Name: "vlan", Type: Integer, Presence: Known, Doc: "id of the (outermost) 802.1Q tag"},
+		{Name: "inner_vlan", Type: Integer, Presence: Known, Doc: "id of the innermost tag, when there are several"},
+		{Name: "tunnel", Type: String, Presence: Reserved, Doc: "what encapsulated it"},
+		{Name: "fragmented", Type: Boolean, Presence: Known, Doc: "true when it came in several IP fragments"},
+	}},
+	{Name: "header", Fields: []Field{
+		{Name: "id", Type: Integer, Presence: Always, Doc: "message id"},
+		{Name: "opcode", Type: String, Presence: Always, Doc: "QUERY, NOTIFY, UPDATE, ..., or OPCODE7"},
+		{Name: "rcode", Type: String, Presence: Always, Doc: "NOERROR, NXDOMAIN, ..., with the upper bits of EDNS, or RCODE24"},
+		{Name: "aa", Type: Boolean, Presence: Always, Doc: "authoritative answer"},
+		{Name: "tc", Type: Boolean, Presence: Always, Doc: "truncated"},
+		{Name: "rd", Type: Boolean, Presence: Always, Doc: "recursion desired"},
+		{Name: "ra", Type: Boolean, Presence: Always, Doc: "recursion available"},
+		{Name: "ad", Type: Boolean, Presence: Always, Doc: "authentic data"},
+		{Name: "cd", Type: Boolean, Presence: Always, Doc: "checking disabled"},
+		{Name: "size", Type: Integer, Presence: Always, Doc: "bytes of the DNS message"},
+		{Name: "qdcount", Type: Integer, Presence: Known, Doc: "entries that the header claims; the four counts are there when the arrays below are not whole: malformed, or omitted"},
+		{Name: "ancount", Type: Integer, Presence: Known, Doc: "see qdcount"},
+		{Name: "nscount", Type: Integer, Presence: Known, Doc: "see qdcount"},
+		{Name: "arcount", Type: Integer, Presence: Known, Doc: "see qdcount"},
+	}},
+	{Name: "question", Fields: []Field{
+		{Name: "qname", Type: String, Presence: Known, Doc: "presentation format (RFC 4343 escapes), lower-cased, no final dot but for the root"},
+		{Name: "qtype", Type: String, Presence: Known, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
+		{Name: "qclass", Type: String, Presence: Known, Doc: "IN, CH, HS, NONE, ANY, or CLASS123"},
+		{Name: "questions", Type: Array, Of: question, Presence: Known, Doc: "all of them, when there are more than one"},
+	}},
+	{Name: "sections", Fields: []Field{
+		{Name: "answers", Type: Array, Of: rr, Presence: Known, Doc: "answer section; of an UPDATE: prerequisites"},
+		{Name: "authority", Type: Array, Of: rr, Presence: Known, Doc: "authority section; of an UPDATE: updates"},
+		{Name: "additional", Type: Array, Of: rr, Presence: Known, Doc: "additional section without the OPT record that edns shows"},
+		{Name: "omitted", Type: Integer, Presence: Known, Doc: "questions and records left out because the record would be too large"},
+	}},
+	{Name: "EDNS", Fields: []Field{
+		{Name: "edns", Type: Object, Of: edns, Presence: Known, Doc: "the OPT record (RFC 6891)"},
+	}},
+	{Name: "enrichment", Fields: []Field{
+		{Name: "registered_domain", Type: String, Presence: Reserved, Doc: "public suffix and one label"},
+		{Name: "public_suffix", Type: String, Presence: Reserved, Doc: "of qname"},
+		{Name: "client_asn", Type: Integer, Presence: Reserved, Doc: "autonomous system of the client"},
+		{Name: "client_country", Type: String, Presence: Reserved, Doc: "ISO 3166 code of the client"},
+		{Name: "first_seen", Type: Boolean, Presence: Reserved, Doc: "the name was not seen before"},
+		{Name: "tags", Type: Strings, Presence: Reserved, Doc: "set by filters"},
+	}},
+	{Name: "malformed", Fields: []Field{
+		{Name: "malformed", Type: Object, Of: malformed, Presence: Known, Doc: "in records of that kind; the fields above hold what could be read before"},
+	}},
+}
+
+// Fields returns the fields of a record in the order of the JSON text.
+func Fields() []Field {
+	var all []Field
+	for _, g := range Groups {
+		all = append(all, g.Fields...)
+	}
+	return all
+}
+
+// JSON is the JSON Schema of the record.
+//
+//go:embed dns.schema.json
+var JSON []byte
