@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"os"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+)
+
+// transportFault classifies an error that came instead of an answer.
+func transportFault(err error, verdict deliver.Verdict, where string) *deliver.Fault {
+	return &deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err}
+}
+
+func transportState(err error) deliver.State {
+	var (
+		dns      *net.DNSError
+		op       *net.OpError
+		record   tls.RecordHeaderError
+		alert    tls.AlertError
+		verify   *tls.CertificateVerificationError
+		unknown  x509.UnknownAuthorityError
+		firstEOF *kgo.ErrFirstReadEOF
+	)
+	switch {
+	case errors.As(err, &dns):
+		return deliver.Unresolvable
+	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
+		errors.As(err, &unknown):
+		return deliver.TLSFailed
+	case errors.Is(err, kerr.SaslAuthenticationFailed),
+		errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
+		return deliver.AuthFailed
+	case errors.As(err, &firstEOF):
+		return deliver.Unreachable
+	case errors.As(err, &op) && op.Op == "dial":
+		return deliver.Unreachable
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
+		return deliver.NoAnswer
+	}
+	return deliver.Unreachable
+}
+
+// codeFaults says what the error codes of the protocol mean for a batch. A code that is not
+// here means that the batch may be there or not, and is sent again: nothing is ever dropped
+// because of a code that we do not know.
+var codeFaults = map[*kerr.Error]deliver.Fault{
+	kerr.UnknownTopicOrPartition: {State: deliver.TopicMissing, Verdict: deliver.Unsent},
+	kerr.UnknownTopicID:          {State: deliver.TopicMissing, Verdict: deliver.Unsent},
+	kerr.InconsistentTopicID:     {State: deliver.TopicMissing, Verdict: deliver.Unsent},
+
+	kerr.NotLeaderForPartition: {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
+	kerr.LeaderNotAvailable:    {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
+	kerr.FencedLeaderEpoch:     {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
+	kerr.UnknownLeaderEpoch:    {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
+
+	kerr.TopicAuthorizationFailed:           {State: deliver.Unauthorized, Verdict: deliver.Unsent},
+	kerr.ClusterAuthorizationFailed:         {State: deliver.Unauthorized, Verdict: deliver.Unsent},
+	kerr.TransactionalIDAuthorizationFailed: {State: deliver.Unauthorized, Verdict: deliver.Unsent},
+
+	kerr.NotEnoughReplicas:            {State: deliver.NotEnoughReplicas, Verdict: deliver.Unsent},
+	kerr.NotEnoughReplicasAfterAppend: {State: deliver.NotEnoughReplicas, Verdict: deliver.Unknown},
+
+	kerr.RequestTimedOut: {State: deliver.NoAnswer, Verdict: deliver.Unknown},
+
+	kerr.OutOfOrderSequenceNumber: {State: deliver.BrokerError, Verdict: deliver.Lost},
+	kerr.UnknownProducerID:        {State: deliver.BrokerError, Verdict: deliver.Lost},
+	kerr.InvalidProducerEpoch:     {State: deliver.BrokerError, Verdict: deliver.Lost},
+	kerr.InvalidProducerIDMapping: {State: deliver.BrokerError, Verdict: deliver.Lost},
+	kerr.ProducerFenced:           {State: deliver.BrokerError, Verdict: deliver.Lost},
+
+	kerr.MessageTooLarge:    rejected(deliver.TooLarge),
+	kerr.RecordListTooLarge: rejected(deliver.TooLarge),
+	kerr.InvalidRecord:      rejected(deliver.RejectedByBroker),
+	kerr.InvalidTimestamp:   rejected(deliver.RejectedByBroker),
+	kerr.PolicyViolation:    rejected(deliver.RejectedByBroker),
+}
+
+func rejected(why deliver.Reason) deliver.Fault {
+	return deliver.Fault{State: deliver.RejectedState, Verdict: deliver.Rejected, Reason: why}
+}
+
+// codeFault classifies an answer of the cluster.
+func codeFault(code int16, where string) *deliver.Fault {
+	err := kerr.TypedErrorForCode(code)
+	f, known := codeFaults[err]
+	if !known {
+		f = deliver.Fault{State: deliver.BrokerError, Verdict: deliver.Unknown}
+	}
+	f.Where, f.Err = where, err
+	return &f
+}
