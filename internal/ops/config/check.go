@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// The words that are known, each list with its default first or in their natural order.
+var (
+	formats      = []string{"json"}
+	compressions = []string{"snappy", "zstd", "lz4", "gzip", "none"}
+	deliveries   = []string{"at-least-once"}
+	logLevels    = []string{"debug", "info", "warn", "error"}
+	logFormats   = []string{"text", "json"}
+)
+
+// The limits of numbers.
+const (
+	maxLanes = 256 // PACKET_FANOUT_MAX before Linux 5.10 (net/packet/internal.h)
+
+	minRing = 1 << 20
+	maxRing = 1 << 30
+
+	minBatch = 64 << 10
+	maxBatch = 64 << 20
+
+	minMemory  = 16 << 20
+	minBatches = 8 // that memory holds: less stops lanes, which all have one open
+
+	maxInterface = 15  // IFNAMSIZ without its final zero (linux/if.h)
+	maxSensor    = 255 // it stands in every record
+	maxTopic     = 249 // Kafka's limit, of its file names
+
+	maxLinger  = time.Minute
+	minRequest = 100 * time.Millisecond
+	maxTime    = 365 * 24 * time.Hour
+)
+
+// Mistake is one thing that is wrong with a configuration.
+type Mistake struct {
+	At   string // where it was said: file and line, variable or flag; empty for a default
+	Key  string // path in the YAML file; empty when it is about the whole file
+	What string // what is wrong and what to do
+}
+
+// String returns the mistake as one line.
+func (m Mistake) String() string {
+	line := "config: "
+	for _, part := range []string{m.At, m.Key} {
+		if part != "" {
+			line += part + ": "
+		}
+	}
+	return line + m.What
+}
+
+// Mistakes is the error of a configuration: all that is wrong with it, at once.
+type Mistakes []Mistake
+
+// Error returns one line for each mistake.
+func (m Mistakes) Error() string {
+	lines := make([]string, len(m))
+	for i, mistake := range m {
+		lines[i] = mistake.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// orNil returns m as an error that is nil when there is no mistake.
+func (m Mistakes) orNil() error {
+	if len(m) == 0 {
+		return nil
+	}
+	return m
+}
+
+func (m *Mistakes) add(key, format string, args ...any) {
+	*m = append(*m, Mistake{Key: key, What: fmt.Sprintf(format, args...)})
+}
+
+// known adds a mistake when word is none of those given.
+func (m *Mistakes) known(key, word string, words []string) {
+	if !slices.Contains(words, word) {
+		m.add(key, "%q is not known; use %s", word, strings.Join(words, ", "))
+	}
+}
+
+// within adds a mistake when n is not from lo to hi.
+func within[T int | Size | time.Duration](m *Mistakes, key string, n, lo, hi T,
+	format func(T) string) {
+	if n < lo || n > hi {
+		m.add(key, "%s is not from %s to %s", format(n), format(lo), format(hi))
+	}
+}
+
+// Validate returns nil, or Mistakes with every value that cannot be. What is missing for a run is
+// not its matter: see Runnable.
+func (c Config) Validate() error {
+	var m Mistakes
+	c.checkCapture(&m)
+	m.known("encode.format", c.Encode.Format, formats)
+	c.checkDeliver(&m)
+	c.checkOps(&m)
+	return m.orNil()
+}
+
+func (c Config) checkCapture(m *Mistakes) {
+	switch s := c.Sensor; {
+	case s == "":
+		m.add("sensor", "the host has no name; give the sensor one")
+	case len(s) > maxSensor || !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl):
+		m.add("sensor", "%q is not a name of at most %d printable bytes", s, maxSensor)
+	}
+	seen := map[string]bool{}
+	for _, name := range c.Capture.Interfaces {
+		switch {
+		case name == "" || len(name) > maxInterface || strings.ContainsAny(name, "/, \t\n"):
+			m.add("capture.interfaces", "%q is no interface's name; ip link lists them", name)
+		case seen[name]:
+			m.add("capture.interfaces", "%q is given twice, its packets would be too", name)
+		}
+		seen[name] = true
+	}
+	stdin := 0
+	for _, file := range c.Capture.Read {
+		switch file {
+		case "":
+			m.add("capture.read", "a file has no name; give it one, or - for standard input")
+		case "-":
+			stdin++
+		}
+	}
+	if stdin > 1 {
+		m.add("capture.read", "standard input (-) can be read only once")
+	}
+	if len(c.Capture.Ports) == 0 {
+		m.add("capture.ports", "no port is given; DNS has 53")
+	}
+	if slices.Contains(c.Capture.Ports, 0) {
+		m.add("capture.ports", "0 is not a port from 1 to 65535")
+	}
+	within(m, "capture.lanes", c.Capture.Lanes, 0, maxLanes, strconv.Itoa)
+	within(m, "capture.ring_size", c.Capture.RingSize, minRing, maxRing, Size.String)
+}
+
+func (c Config) checkDeliver(m *Mistakes) {
+	d := c.Deliver
+	for _, broker := range d.Brokers {
+		if !isAddress(broker) || strings.HasPrefix(broker, ":") || strings.HasSuffix(broker, ":0") {
+			m.add("deliver.brokers", "%q is not host:port; Kafka's port is mostly 9092", broker)
+		}
+	}
+	legal := func(r rune) bool {
+		return 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' ||
+			strings.ContainsRune("._-", r)
+	}
+	if t := d.Topic; t == "" || t == "." || t == ".." || len(t) > maxTopic ||
+		strings.ContainsFunc(t, func(r rune) bool { return !legal(r) }) {
+		m.add("deliver.topic", "%q is no topic's name; use at most %d of a-z A-Z 0-9 . _ -", t,
+			maxTopic)
+	}
+	m.known("deliver.compression", d.Compression, compressions)
+	if d.Delivery == "at-most-once" {
+		m.add("deliver.delivery", "at-most-once is not in this version; use at-least-once")
+	} else {
+		m.known("deliver.delivery", d.Delivery, deliveries)
+	}
+	within(m, "deliver.batch_size", d.BatchSize, minBatch, maxBatch, Size.String)
+	within(m, "deliver.linger", d.Linger, 0, maxLinger, formatDuration)
+	within(m, "deliver.request_timeout", d.RequestTimeout, minRequest, time.Hour, formatDuration)
+	within(m, "deliver.timestamp_max_age", d.TimestampMaxAge, 0, 100*maxTime, formatDuration)
+	within(m, "deliver.grace", d.Grace, 0, maxTime, formatDuration)
+}
+
+func (c Config) checkOps(m *Mistakes) {
+	o := c.Ops
+	switch {
+	case o.Memory < minMemory:
+		m.add("ops.memory", "%s is too little; use %s or more", o.Memory, Size(minMemory))
+	case c.Deliver.BatchSize <= maxBatch && o.Memory < minBatches*c.Deliver.BatchSize:
+		m.add("ops.memory", "%s has no room for %d batches of %s; use %s or more, "+
+			"or a smaller deliver.batch_size", o.Memory, minBatches, c.Deliver.BatchSize,
+			minBatches*c.Deliver.BatchSize)
+	}
+	if o.HTTP != Off && !isAddress(o.HTTP) {
+		m.add("ops.http", "%q is not host:port; use 127.0.0.1:9953, or off", o.HTTP)
+	}
+	m.known("ops.log_level", o.LogLevel, logLevels)
+	m.known("ops.log_format", o.LogFormat, logFormats)
+}
+
+// isAddress tells whether s is host:port with a port as a number. The host may be empty, and
+// must not hold what belongs to a URL.
+func isAddress(s string) bool {
+	host, port, err := net.SplitHostPort(s)
+	if err != nil || strings.ContainsAny(host, "/@, \t\n") {
+		return false
+	}
+	_, err = strconv.ParseUint(port, 10, 16)
+	return err == nil
+}
+
+// Runnable returns nil when the configuration is all that a run needs, or Mistakes with what is
+// missing.
+func (c Config) Runnable() error {
+	var m Mistakes
+	switch {
+	case len(c.Capture.Interfaces) == 0 && len(c.Capture.Read) == 0:
+		m.add("capture.interfaces", "nothing to capture; "+
+			"give an interface (--interface eth0) or a file (--read dns.pcap)")
+	case len(c.Capture.Interfaces) > 0 && len(c.Capture.Read) > 0:
+		m.add("capture.read", "files end and interfaces do not; "+
+			"give the ones or the others (--interface or --read)")
+	}
+	if len(c.Deliver.Brokers) == 0 {
+		m.add("deliver.brokers", "nowhere to deliver to; give a broker (--brokers host:9092)")
+	}
+	return m.orNil()
+}
+
+// mistakes returns what err says, which is Mistakes or one error of another kind.
+func mistakes(err error) Mistakes {
+	var m Mistakes
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &m):
+		return m
+	}
+	return Mistakes{{What: err.Error()}}
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import (
+	"io"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dnsluice/dnsluice/internal/ops/logging"
+)
+
+func TestTheDefaultIsValid(t *testing.T) {
+	c := Default()
+	c.Sensor = "ns1" // a build machine may have no name
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestValidateFindsEachBadValue(t *testing.T) {
+	long := strings.Repeat("x", 256)
+	tests := []struct {
+		name  string
+		spoil func(*Config)
+		want  string
+	}{
+		{"a host without a name", func(c *Config) { c.Sensor = "" },
+			"sensor: the host has no name; give the sensor one"},
+		{"a sensor with a line end", func(c *Config) { c.Sensor = "a\nb" },
+			`sensor: "a\nb" is not a name of at most 255 printable bytes`},
+		{"a sensor that is no UTF-8", func(c *Config) { c.Sensor = "\xff" },
+			`sensor: "\xff" is not a name of at most 255 printable bytes`},
+		{"a sensor with a name too long", func(c *Config) { c.Sensor = long },
+			`sensor: "` + long + `" is not a name of at most 255 printable bytes`},
+		{"an interface without a name", func(c *Config) { c.Capture.Interfaces = []string{""} },
+			`capture.interfaces: "" is no interface's name; ip link lists them`},
+		{"an interface of 16 bytes",
+			func(c *Config) { c.Capture.Interfaces = []string{"0123456789abcdef"} },
+			`capture.interfaces: "0123456789abcdef" is no interface's name; ip link lists them`},
+		{"two interfaces in one word", func(c *Config) { c.Capture.Interfaces = []string{"a,b"} },
+			`capture.interfaces: "a,b" is no interface's name; ip link lists them`},
+		{"an interface twice", func(c *Config) { c.Capture.Interfaces = []string{"a", "b", "a"} },
+			`capture.interfaces: "a" is given twice, its packets would be too`},
+		{"a file without a name", func(c *Config) { c.Capture.Read = []string{""} },
+			"capture.read: a file has no name; give it one, or - for standard input"},
+		{"standard input twice", func(c *Config) { c.Capture.Read = []string{"-", "a", "-"} },
+			"capture.read: standard input (-) can be read only once"},
+		{"no ports", func(c *Config) { c.Capture.Ports = nil },
+			"capture.ports: no port is given; DNS has 53"},
+		{"port 0", func(c *Config) { c.Capture.Ports = []uint16{53, 0} },
+			"capture.ports: 0 is not a port from 1 to 65535"},
+		{"fewer lanes than none", func(c *Config) { c.Capture.Lanes = -1 },
+			"capture.lanes: -1 is not from 0 to 256"},
+		{"more lanes than a kernel takes", func(c *Config) { c.Capture.Lanes = 257 },
+			"capture.lanes: 257 is not from 0 to 256"},
+		{"a ring too small", func(c *Config) { c.Capture.RingSize = 1000 },
+			"capture.ring_size: 1kB is not from 1MiB to 1GiB"},
+		{"a format of a later version", func(c *Config) { c.Encode.Format = "avro" },
+			`encode.format: "avro" is not known; use json`},
+		{"a broker without a port", func(c *Config) { c.Deliver.Brokers = []string{"k1"} },
+			`deliver.brokers: "k1" is not host:port; Kafka's port is mostly 9092`},
+		{"a broker without a host", func(c *Config) { c.Deliver.Brokers = []string{":9092"} },
+			`deliver.brokers: ":9092" is not host:port; Kafka's port is mostly 9092`},
+		{"a broker with port 0", func(c *Config) { c.Deliver.Brokers = []string{"k1:0"} },
+			`deliver.brokers: "k1:0" is not host:port; Kafka's port is mostly 9092`},
+		{"a broker that is a URL",
+			func(c *Config) { c.Deliver.Brokers = []string{"ok:9092", "kafka://k1:9092"} },
+			`deliver.brokers: "kafka://k1:9092" is not host:port; Kafka's port is mostly 9092`},
+		{"a topic with a slash", func(c *Config) { c.Deliver.Topic = "dns/raw" },
+			`deliver.topic: "dns/raw" is no topic's name; use at most 249 of a-z A-Z 0-9 . _ -`},
+		{"a topic of one dot", func(c *Config) { c.Deliver.Topic = "." },
+			`deliver.topic: "." is no topic's name; use at most 249 of a-z A-Z 0-9 . _ -`},
+		{"no topic", func(c *Config) { c.Deliver.Topic = "" },
+			`deliver.topic: "" is no topic's name; use at most 249 of a-z A-Z 0-9 . _ -`},
+		{"an unknown compression", func(c *Config) { c.Deliver.Compression = "lzo" },
+			`deliver.compression: "lzo" is not known; use snappy, zstd, lz4, gzip, none`},
+		{"a delivery of a later version", func(c *Config) { c.Deliver.Delivery = "at-most-once" },
+			"deliver.delivery: at-most-once is not in this version; use at-least-once"},
+		{"an unknown delivery", func(c *Config) { c.Deliver.Delivery = "exactly-once" },
+			`deliver.delivery: "exactly-once" is not known; use at-least-once`},
+		{"batches too small", func(c *Config) { c.Deliver.BatchSize = 1 },
+			"deliver.batch_size: 1B is not from 64KiB to 64MiB"},
+		{"batches too large, which is not memory's fault",
+			func(c *Config) { c.Deliver.BatchSize = 1 << 62 },
+			"deliver.batch_size: 4294967296GiB is not from 64KiB to 64MiB"},
+		{"linger below nothing", func(c *Config) { c.Deliver.Linger = -1 },
+			"deliver.linger: -1ns is not from 0s to 1m"},
+		{"no time for a request", func(c *Config) { c.Deliver.RequestTimeout = 0 },
+			"deliver.request_timeout: 0s is not from 100ms to 1h"},
+		{"an age below nothing", func(c *Config) { c.Deliver.TimestampMaxAge = -time.Hour },
+			"deliver.timestamp_max_age: -1h is not from 0s to 876000h"},
+		{"grace below nothing", func(c *Config) { c.Deliver.Grace = -time.Second },
+			"deliver.grace: -1s is not from 0s to 8760h"},
+		{"too little memory", func(c *Config) { c.Ops.Memory = 0 },
+			"ops.memory: 0 is too little; use 16MiB or more"},
+		{"memory for too few batches", func(c *Config) { c.Deliver.BatchSize = 20e6 },
+			"ops.memory: 96MiB has no room for 8 batches of 20MB; use 160MB or more, " +
+				"or a smaller deliver.batch_size"},
+		{"an address without a port", func(c *Config) { c.Ops.HTTP = "localhost" },
+			`ops.http: "localhost" is not host:port; use 127.0.0.1:9953, or off`},
+		{"an address with a port too large", func(c *Config) { c.Ops.HTTP = ":65536" },
+			`ops.http: ":65536" is not host:port; use 127.0.0.1:9953, or off`},
+		{"no address", func(c *Config) { c.Ops.HTTP = "" },
+			`ops.http: "" is not host:port; use 127.0.0.1:9953, or off`},
+		{"an unknown level", func(c *Config) { c.Ops.LogLevel = "trace" },
+			`ops.log_level: "trace" is not known; use debug, info, warn, error`},
+		{"an unknown log format", func(c *Config) { c.Ops.LogFormat = "xml" },
+			`ops.log_format: "xml" is not known; use text, json`},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := Default()
+			c.Sensor = "ns1"
+			test.spoil(&c)
+			if diff := cmp.Diff("config: "+test.want, lines(t, c.Validate())); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestValidateTakesWhatIsUnusualButRight(t *testing.T) {
+	for name, change := range map[string]func(*Config){
+		"HTTP off":              func(c *Config) { c.Ops.HTTP = Off },
+		"HTTP everywhere":       func(c *Config) { c.Ops.HTTP = ":9953" },
+		"HTTP on a free port":   func(c *Config) { c.Ops.HTTP = "[::1]:0" },
+		"a broker of IPv6":      func(c *Config) { c.Deliver.Brokers = []string{"[::1]:9092"} },
+		"no linger and grace":   func(c *Config) { c.Deliver.Linger, c.Deliver.Grace = 0, 0 },
+		"an interface's alias":  func(c *Config) { c.Capture.Interfaces = []string{"eth0.100:1"} },
+		"a sensor of any words": func(c *Config) { c.Sensor = "Zürich, rack 3" },
+	} {
+		c := Default()
+		c.Sensor = "ns1"
+		change(&c)
+		if err := c.Validate(); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestRunnableSaysWhatIsMissing(t *testing.T) {
+	const (
+		nothing = "config: capture.interfaces: nothing to capture; " +
+			"give an interface (--interface eth0) or a file (--read dns.pcap)"
+		nowhere = "config: deliver.brokers: nowhere to deliver to; " +
+			"give a broker (--brokers host:9092)"
+		both = "config: capture.read: files end and interfaces do not; " +
+			"give the ones or the others (--interface or --read)"
+	)
+	tests := []struct {
+		name                  string
+		interfaces, read, brk []string
+		want                  string
+	}{
+		{"an interface and a broker", []string{"e"}, nil, []string{"k:1"}, ""},
+		{"a file and a broker", nil, []string{"f"}, []string{"k:1"}, ""},
+		{"nothing at all", nil, nil, nil, nothing + "\n" + nowhere},
+		{"both", []string{"e"}, []string{"f"}, []string{"k:1"}, both},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			c := Default()
+			c.Capture.Interfaces, c.Capture.Read = test.interfaces, test.read
+			c.Deliver.Brokers = test.brk
+			if diff := cmp.Diff(test.want, lines(t, c.Runnable())); diff != "" {
+				t.Errorf("mistakes (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestWhatIsKnownOfLoggingIsWhatLoggingKnows(t *testing.T) {
+	for _, level := range logLevels {
+		for _, format := range logFormats {
+			if _, err := logging.New(io.Discard, level, format); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}

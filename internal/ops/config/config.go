@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package config is the whole configuration of a sensor: one struct, filled from its defaults, a
+// YAML file, the environment and flags, each over the one before. One table (options.go) drives
+// all four, the printed configuration and the manual's page.
+//
+// It knows words, numbers and their limits, not what a stage does with them: cmd hands each
+// stage its own part.
+package config
+
+import (
+	"os"
+	"time"
+)
+
+// Off is the value of Ops.HTTP that means no HTTP server.
+const Off = "off"
+
+// Config is what a user can say. Its zero value is not valid; begin with Default.
+type Config struct {
+	Sensor  string // name of this sensor, in every record
+	Capture Capture
+	Encode  Encode
+	Deliver Deliver
+	Ops     Ops
+}
+
+// Capture is stage 1: where packets come from.
+type Capture struct {
+	Interfaces  []string // to sniff on; or else Read
+	Read        []string // capture files; - is standard input
+	Ports       []uint16 // of DNS, UDP and TCP
+	Promiscuous bool
+	Lanes       int  // for each interface; 0 is one per core
+	RingSize    Size // of each lane
+}
+
+// Encode is stage 6: how a record is written.
+type Encode struct {
+	Format string
+}
+
+// Deliver is stage 7: how records get to Kafka.
+type Deliver struct {
+	Brokers         []string // host:port
+	Topic           string
+	Compression     string // snappy, zstd, lz4, gzip or none
+	Delivery        string // at-least-once
+	BatchSize       Size   // of the records of a batch, before compression
+	Linger          time.Duration
+	RequestTimeout  time.Duration
+	TimestampMaxAge time.Duration // 0 leaves all time stamps as they are
+	Grace           time.Duration // for the drain at the end
+}
+
+// Ops is what keeps the whole alive and tells about it.
+type Ops struct {
+	Memory    Size
+	HTTP      string // host:port, or Off
+	Ledger    string // file; empty is none
+	LogLevel  string // debug, info, warn or error
+	LogFormat string // text or json
+	Pprof     bool
+}
+
+// Default returns the configuration of a user who has said nothing. The sensor has the name of
+// this host, or none when the host has none, which Validate finds.
+func Default() Config {
+	host, err := os.Hostname()
+	if err != nil {
+		host = ""
+	}
+	return Config{
+		Sensor: host,
+		Capture: Capture{
+			Ports:       []uint16{53}, // RFC 1035, section 4.2
+			Promiscuous: true,
+			RingSize:    8 << 20,
+		},
+		Encode: Encode{Format: "json"},
+		Deliver: Deliver{
+			Topic:           "dns",
+			Compression:     "snappy",
+			Delivery:        "at-least-once",
+			BatchSize:       900_000, // a broker takes 1048588 bytes (message.max.bytes)
+			Linger:          100 * time.Millisecond,
+			RequestTimeout:  10 * time.Second,
+			TimestampMaxAge: 24 * time.Hour,
+			Grace:           10 * time.Second,
+		},
+		Ops: Ops{
+			Memory:    96 << 20,
+			HTTP:      "127.0.0.1:9953",
+			LogLevel:  "info",
+			LogFormat: "text",
+		},
+	}
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package config
+
+import "strings"
+
+// option is one key of the configuration: how it is called everywhere, what it means, and where
+// its value is.
+type option struct {
+	key   string // path in the YAML file
+	flag  string // empty when it has none
+	help  string // what it is, as one or two sentences without a backquote
+	value value  // in the Config that the table was made for
+
+	// fallback replaces the default in the manual when that depends on the machine.
+	fallback string
+}
+
+// options returns the table. Its values point into c.
+func options(c *Config) []option {
+	capture, deliver, ops := &c.Capture, &c.Deliver, &c.Ops
+	return []option{
+		{key: "sensor", flag: "sensor", value: text(&c.Sensor), fallback: "the host's name",
+			help: "Name of this sensor, in every record."},
+
+		{key: "capture.interfaces", flag: "interface", value: texts(&capture.Interfaces),
+			help: "Interface to capture on. May be given more than once."},
+		{key: "capture.read", flag: "read", value: texts(&capture.Read),
+			help: "Capture file to read instead of an interface, - for standard input. " +
+				"May be given more than once."},
+		{key: "capture.ports", flag: "ports", value: ports(&capture.Ports),
+			help: "Ports of DNS, UDP and TCP."},
+		{key: "capture.promiscuous", value: yesno(&capture.Promiscuous),
+			help: "Take what is addressed to other machines as well, as on a mirror port."},
+		{key: "capture.lanes", value: number(&capture.Lanes),
+			help: "Lanes that share each interface. 0 is one per core."},
+		{key: "capture.ring_size", value: size(&capture.RingSize),
+			help: "Memory that the kernel fills with packets, for each lane."},
+
+		{key: "encode.format", flag: "format", value: text(&c.Encode.Format),
+			help: "How a record is written: " + strings.Join(formats, ", ") + "."},
+
+		{key: "deliver.brokers", flag: "brokers", value: commaTexts(&deliver.Brokers),
+			help: "Kafka brokers to begin with, each as host:port."},
+		{key: "deliver.topic", flag: "topic", value: text(&deliver.Topic),
+			help: "Kafka topic of the records."},
+		{key: "deliver.compression", flag: "compression", value: text(&deliver.Compression),
+			help: "How batches are compressed: " + strings.Join(compressions, ", ") + "."},
+		{key: "deliver.delivery", flag: "delivery", value: text(&deliver.Delivery),
+			help: "What is promised of a record: at-least-once."},
+		{key: "deliver.batch_size", value: size(&deliver.BatchSize),
+			help: "A batch is sent when its records have this size, before compression."},
+		{key: "deliver.linger", value: duration(&deliver.Linger),
+			help: "A batch that is not full is sent when it is this old."},
+		{key: "deliver.request_timeout", value: duration(&deliver.RequestTimeout),
+			help: "How long a broker may take to answer before it is asked again."},
+		{key: "deliver.timestamp_max_age", value: duration(&deliver.TimestampMaxAge),
+			help: "A batch older than this gets the time of its sending as its Kafka time stamp, " +
+				"so that retention does not delete it at once. Records keep their own. 0 is never."},
+		{key: "deliver.grace", flag: "grace", value: duration(&deliver.Grace),
+			help: "How long the end of a run may wait until every record is acknowledged."},
+
+		{key: "ops.memory", flag: "memory", value: size(&ops.Memory),
+			help: "Memory for what is captured and not yet acknowledged, and all else."},
+		{key: "ops.http", flag: "http", value: text(&ops.HTTP),
+			help: "Address of metrics, health and state, or off. Anyone who can reach it may read."},
+		{key: "ops.ledger", flag: "ledger", value: text(&ops.Ledger),
+			help: "File to write the ledger to, as JSON, at the end of the run."},
+		{key: "ops.log_level", value: text(&ops.LogLevel),
+			help: "Least level that is logged: " + strings.Join(logLevels, ", ") + "."},
+		{key: "ops.log_format", value: text(&ops.LogFormat),
+			help: "How a log line is written: " + strings.Join(logFormats, ", ") + "."},
+		{key: "ops.pprof", value: yesno(&ops.Pprof),
+			help: "Serve Go profiles at /debug/pprof."},
+	}
+}
+
+// sections says what each group of keys is about.
+var sections = map[string]string{
+	"capture": "Stage 1: where packets come from.",
+	"encode":  "Stage 6: how a record is written.",
+	"deliver": "Stage 7: how records get to Kafka.",
+	"ops":     "What keeps the sensor alive and tells about it.",
+}
+
+// split returns the section of a key, empty for none, and its name in there.
+func split(key string) (section, name string) {
+	if section, name, ok := strings.Cut(key, "."); ok {
+		return section, name
+	}
+	return "", key
+}
+
+// envPrefix begins the names of all environment variables.
+const envPrefix = "DNSLUICE_"
+
+// env returns the option's environment variable: its key in capitals, with underscores.
+func (o option) env() string {
+	return envPrefix + strings.ToUpper(strings.ReplaceAll(o.key, ".", "_"))
+}
