@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/schema"
+)
+
+func configCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "config",
+		Short: "Print the configuration, merged from its sources and commented",
+		Long: "Print the configuration as a commented YAML file, merged from the defaults, --config, the\n" +
+			"environment (DNSLUICE_...) and flags. With none of them it is the default.",
+		Args: usageArgs(cobra.NoArgs),
+	}
+	config.Bind(c.Flags())
+	markdown := c.Flags().Bool("markdown", false, "Print the page of the manual instead.")
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		if *markdown {
+			return config.WriteMarkdown(c.OutOrStdout())
+		}
+		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
+		if err != nil {
+			return err
+		}
+		return loaded.WriteYAML(c.OutOrStdout())
+	}
+	return c
+}
+
+func schemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema",
+		Short: "Print the JSON Schema of the record",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := c.OutOrStdout().Write(schema.JSON)
+			return err
+		},
+	}
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/ops/ledger"
+	"github.com/dnsluice/dnsluice/internal/sensor"
+)
+
+// screen shows the demo: on a terminal it repaints, elsewhere it prints a line now and then.
+type screen struct {
+	out   io.Writer
+	log   io.Writer
+	every time.Duration
+	paint bool
+}
+
+// What a terminal is told (ECMA-48): the cursor home, erase to the end of the line, of the screen.
+const (
+	home      = "\x1b[H"
+	eraseLine = "\x1b[K"
+	eraseRest = "\x1b[J"
+)
+
+func (s *screen) draw(sensor *sensor.Sensor, back *readBack) {
+	newest, count := back.latest()
+	l := sensor.Ledger()
+	if !s.paint {
+		fmt.Fprintf(s.out, "%s: %s packets, %s messages, %s acknowledged, %s read back, %s dropped\n",
+			sensor.Status().State, ledger.Number(l.Packets), ledger.Number(l.Messages),
+			ledger.Number(l.Acknowledged), ledger.Number(count), ledger.Number(l.Dropped))
+		return
+	}
+	var b bytes.Buffer
+	fmt.Fprintf(&b, "dnsluice demo: captures, through the sensor, into Kafka, and back\n\n")
+	fmt.Fprintf(&b, "%s\n\n", sensor.Status().Sentence)
+	l.WriteText(&b)
+	fmt.Fprintf(&b, "\nread back from the topic: %s records\n\n", ledger.Number(count))
+	for _, r := range newest {
+		b.WriteString(r.line())
+		b.WriteByte('\n')
+	}
+	text := strings.ReplaceAll(b.String(), "\n", eraseLine+"\n")
+	io.WriteString(s.out, home+text+eraseRest)
+}
+
+// line is a record in at most 110 columns.
+func (r shown) line() string {
+	clock := r.Time
+	if len(clock) >= 23 {
+		clock = clock[11:23]
+	}
+	text := fmt.Sprintf("%s %-9s %-15s %s %s %s", clock, r.Kind, r.Client, r.Transport, r.Name, r.Type)
+	if r.Kind == "response" {
+		text += " " + r.Rcode
+		if len(r.Answers) > 0 {
+			text += " " + r.Answers[0].Data
+		}
+	}
+	if len(text) > 110 {
+		text = text[:107] + "..."
+	}
+	return text
+}
+
+// last prints the end of the demo.
+func (s *screen) last(sensor *sensor.Sensor, c comparison) {
+	fmt.Fprintln(s.out)
+	if !s.paint {
+		sensor.Ledger().WriteText(s.out)
+		fmt.Fprintln(s.out)
+	}
+	fmt.Fprintf(s.out, "acknowledged %s, read back %s, more than once %s\n",
+		ledger.Number(c.acknowledged), ledger.Number(c.readBack), ledger.Number(c.twice))
+	if c.err() == nil {
+		fmt.Fprintln(s.out, "every record that was delivered was read back")
+	}
+}

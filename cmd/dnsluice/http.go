@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/ops/httpd"
+	"github.com/dnsluice/dnsluice/internal/ops/metrics"
+)
+
+// serveHTTP shows the sensor until ctx ends. The channel gives the server's last word, also when
+// there is no server.
+func (s service) serveHTTP(ctx context.Context) (<-chan error, error) {
+	done := make(chan error, 1)
+	if s.cfg.Ops.HTTP == config.Off {
+		done <- nil
+		return done, nil
+	}
+	m, err := metrics.New(metrics.Source{
+		Ledger: s.sensor.Ledger, Gauges: s.gauges, Version: versionText(), Log: s.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	server := httpd.New(
+		httpd.Config{Address: s.cfg.Ops.HTTP, Pprof: s.cfg.Ops.Pprof, Log: s.log},
+		httpd.Source{
+			Version: versionText(), Sensor: s.cfg.Sensor, Run: s.id,
+			State: s.state, Ledger: s.sensor.Ledger, Metrics: m.Handler(),
+		})
+	address, err := server.Listen(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("http: listening", "address", address.String())
+	go func() { done <- server.Run(ctx) }()
+	return done, nil
+}
+
+func (s service) state() httpd.State {
+	status := s.sensor.Status()
+	evidence := map[string]string{
+		"partitions":            strconv.Itoa(status.Partitions),
+		"partitions_leaderless": strconv.Itoa(status.Leaderless),
+		"batches_waiting":       strconv.Itoa(status.Waiting),
+		"batches_free":          strconv.Itoa(status.Free),
+		"oldest_age_seconds":    fmt.Sprintf("%.3f", status.OldestAge),
+	}
+	if status.LastError != "" {
+		evidence["last_error"] = status.LastError
+	}
+	if !status.LastAck.IsZero() {
+		evidence["last_ack"] = status.LastAck.UTC().Format(time.RFC3339Nano)
+	}
+	return httpd.State{Name: string(status.State), Since: status.Since,
+		Sentence: status.Sentence, Evidence: evidence, Ready: status.State.Ready()}
+}
+
+func (s service) gauges() []metrics.Gauge {
+	status := s.sensor.Status()
+	gauges := []metrics.Gauge{
+		{Name: "deliver_batches_waiting", Help: "Batches handed on and not acknowledged.", Value: float64(status.Waiting)},
+		{Name: "deliver_batches_free", Help: "Batches that memory has left.", Value: float64(status.Free)},
+		{Name: "deliver_oldest_age_seconds", Help: "Age of the oldest batch that waits.", Value: status.OldestAge},
+		{Name: "deliver_partitions", Help: "Partitions of the topic; 0 until the cluster was reached.", Value: float64(status.Partitions)},
+		{Name: "deliver_partitions_leaderless", Help: "Partitions without a leader.", Value: float64(status.Leaderless)},
+		{Name: "deliver_state", Help: "Always 1; the label says the state.",
+			Labels: map[string]string{"state": string(status.State)}, Value: 1},
+	}
+	if !status.LastAck.IsZero() {
+		gauges = append(gauges, metrics.Gauge{Name: "deliver_last_ack_timestamp_seconds",
+			Help: "When a broker last acknowledged.", Value: float64(status.LastAck.UnixMilli()) / 1000})
+	}
+	return gauges
+}

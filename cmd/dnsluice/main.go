@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command dnsluice takes DNS off the wire and delivers it to Kafka.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dnsluice/dnsluice/internal/ops/config"
+)
+
+// The exit statuses. A capture that dies is a failure.
+const (
+	exitFailure = 1
+	exitUsage   = 2
+)
+
+// version is set when a release is built; otherwise the build information is used.
+var version = ""
+
+func main() {
+	// The first signal ends the context, and everything drains. From then on signals do what
+	// they do by default, so the second ends the process at once.
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	err := command().ExecuteContext(ctx)
+	switch {
+	case err == nil:
+	case isUsage(err):
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(exitUsage)
+	default:
+		fmt.Fprintln(os.Stderr, "dnsluice:", err)
+		os.Exit(exitFailure)
+	}
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "dnsluice",
+		Short:         "Take DNS off the wire and deliver it to Kafka",
+		Version:       versionText(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          usageArgs(cobra.NoArgs),
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%s: %w\nTry '%s --help'", c.CommandPath(), err, c.CommandPath())}
+	})
+	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
+		versionCommand())
+	return root
+}
+
+// usageError is wrong usage of the command line.
+type usageError struct{ error }
+
+func isUsage(err error) bool {
+	var usage usageError
+	var mistakes config.Mistakes
+	return errors.As(err, &usage) || errors.As(err, &mistakes)
+}
+
+// usageArgs makes what is wrong with the arguments an error of usage.
+func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if err := check(c, args); err != nil {
+			return usageError{fmt.Errorf("%s: %w\nTry '%s --help'", c.CommandPath(), err, c.CommandPath())}
+		}
+		return nil
+	}
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  usageArgs(cobra.NoArgs),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(c.OutOrStdout(), "dnsluice", versionText())
+			return err
+		},
+	}
+}
+
+func versionText() string {
+	if version != "" {
+		return version
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/ops/logging"
+	"github.com/dnsluice/dnsluice/internal/ops/notify"
+	"github.com/dnsluice/dnsluice/internal/record"
+	"github.com/dnsluice/dnsluice/internal/sensor"
+)
+
+func runCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "run",
+		Short: "Capture and deliver",
+		Long: "Capture DNS on interfaces, or read it from capture files, and deliver it to Kafka.\n\n" +
+			"On interfaces it runs until SIGTERM or SIGINT, then delivers what it has within --grace; " +
+			"a second signal ends it at once. With --read it ends when every record is acknowledged.",
+		Example: "  dnsluice run --interface eth2 --brokers k1:9092,k2:9092 --topic dns\n" +
+			"  dnsluice run --read a.pcap --read b.pcapng.gz --brokers k1:9092 --topic dns",
+		Args: usageArgs(cobra.NoArgs),
+	}
+	config.Bind(c.Flags())
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile, config.Config.Runnable)
+		if err != nil {
+			return err
+		}
+		return run(c.Context(), loaded, c.ErrOrStderr())
+	}
+	return c
+}
+
+func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
+	cfg := loaded.Config
+	log, err := logging.New(stderr, cfg.Ops.LogLevel, cfg.Ops.LogFormat)
+	if err != nil {
+		return err
+	}
+	for _, w := range loaded.Warnings {
+		log.Warn(w)
+	}
+	producer, err := newProducer(cfg)
+	if err != nil {
+		return err
+	}
+	defer producer.Close()
+	settings, err := sensorConfig(cfg)
+	if err != nil {
+		return err
+	}
+	s, err := sensor.New(settings, producer, log)
+	if err != nil {
+		return err
+	}
+	return service{cfg, s, settings.Run, log}.run(ctx, stderr)
+}
+
+func newProducer(cfg config.Config) (*kafka.Client, error) {
+	return kafka.New(kafka.Config{
+		Brokers:        cfg.Deliver.Brokers,
+		Topic:          cfg.Deliver.Topic,
+		ClientID:       "dnsluice-" + cfg.Sensor,
+		RequestTimeout: cfg.Deliver.RequestTimeout,
+	})
+}
+
+// sensorConfig hands each stage its part of the configuration.
+func sensorConfig(cfg config.Config) (sensor.Config, error) {
+	codec, err := record.ParseCodec(cfg.Deliver.Compression)
+	if err != nil {
+		return sensor.Config{}, err
+	}
+	d := deliver.DefaultConfig()
+	d.Codec = codec
+	d.BatchSize = int(cfg.Deliver.BatchSize)
+	d.Linger = cfg.Deliver.Linger
+	d.RequestTimeout = cfg.Deliver.RequestTimeout
+	d.TimestampMaxAge = cfg.Deliver.TimestampMaxAge
+	return sensor.Config{
+		Sensor:      cfg.Sensor,
+		Run:         sensor.RunID(time.Now()),
+		Interfaces:  cfg.Capture.Interfaces,
+		Files:       cfg.Capture.Read,
+		Lanes:       cfg.Capture.Lanes,
+		RingSize:    int(cfg.Capture.RingSize),
+		Promiscuous: cfg.Capture.Promiscuous,
+		Ports:       cfg.Capture.Ports,
+		Deliver:     d,
+		Memory:      int(cfg.Ops.Memory),
+		Grace:       cfg.Deliver.Grace,
+	}, nil
+}
+
+// service is a sensor with what keeps it alive around it.
+type service struct {
+	cfg    config.Config
+	sensor *sensor.Sensor
+	id     string // of the run
+	log    *slog.Logger
+}
+
+// run runs the sensor, and at the end writes the ledger.
+func (s service) run(ctx context.Context, stderr io.Writer) error {
+	debug.SetMemoryLimit(int64(s.cfg.Ops.Memory))
+	if err := s.sensor.Open(); err != nil {
+		return err
+	}
+	// The helpers end after the sensor, so that its last state can be seen.
+	helpers, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	httpDone, err := s.serveHTTP(helpers)
+	if err != nil {
+		return err
+	}
+	go s.reportState(helpers)
+	s.notify(notify.Ready("capturing"))
+	stop := context.AfterFunc(ctx, func() { s.notify(notify.Stopping("draining")) })
+	defer stop()
+
+	err = s.sensor.Run(ctx)
+	cancel()
+	return errors.Join(err, <-httpDone, s.closeLedger(stderr))
+}
+
+// closeLedger prints the ledger of the whole run, and writes it where the user wants it.
+func (s service) closeLedger(stderr io.Writer) error {
+	l := s.sensor.Ledger()
+	err := l.WriteText(stderr)
+	if s.cfg.Ops.Ledger != "" {
+		err = errors.Join(err, l.WriteFile(s.cfg.Ops.Ledger))
+	}
+	if law := l.Check(); law != nil {
+		err = errors.Join(err, fmt.Errorf("the ledger does not balance, which is a mistake in dnsluice: %w", law))
+	}
+	return err
+}
+
+// reportState logs each change of the state and tells the service manager.
+func (s service) reportState(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var last deliver.State
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		status := s.sensor.Status()
+		if status.State == last {
+			continue
+		}
+		last = status.State
+		level := slog.LevelInfo
+		if !status.State.Ready() {
+			level = slog.LevelWarn
+		}
+		s.log.Log(ctx, level, "state: "+status.Sentence, "last_error", status.LastError)
+		s.notify(notify.Status(status.Sentence))
+	}
+}
+
+func (s service) notify(err error) {
+	if err != nil {
+		s.log.Warn("the service manager cannot be told", "error", err)
+	}
+}

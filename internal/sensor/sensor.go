@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sensor is the path assembled: lane.go is one lane, from capture to the queue; this
+// file starts and stops lanes and delivery. It is the only package that imports the stages.
+package sensor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"log/slog"
+	"runtime"
+	"sync"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/capture"
+	"github.com/dnsluice/dnsluice/internal/capture/afpacket"
+	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
+	"github.com/dnsluice/dnsluice/internal/decode"
+	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/encode"
+	"github.com/dnsluice/dnsluice/internal/encode/json"
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+// Config says what a sensor takes in and how it delivers. Interfaces, Files and Sources exclude
+// one another.
+type Config struct {
+	Sensor string // name of the sensor in each record
+	Run    string // of this process; see RunID
+
+	Interfaces  []string // to sniff on
+	Lanes       int      // per interface, or that read Files side by side; 0 is one per core
+	RingSize    int      // bytes per lane, for Interfaces
+	Promiscuous bool
+
+	Files   []string         // to read, - is standard input
+	Sources []capture.Source // to read, one lane each, waiting for memory as for files
+
+	Ports   []uint16 // of DNS
+	Deliver deliver.Config
+	Memory  int           // bytes that the process may use
+	Grace   time.Duration // how long Run goes on delivering after its context has ended
+}
+
+// RunID names a run after its start, in a form that sorts as text.
+func RunID(start time.Time) string { return start.UTC().Format("20060102T150405.000000Z") }
+
+// Sensor is lanes and a delivery.
+type Sensor struct {
+	cfg      Config
+	lanes    []*lane
+	groups   []*afpacket.Group
+	delivery *deliver.Delivery
+	log      *slog.Logger
+	hard     context.Context // ends when the grace period is over
+	giveUp   context.CancelFunc
+}
+
+// overhead is what a process needs besides batches and rings: the program itself, the runtime,
+// the client's buffers, decoders.
+const overhead = 32 << 20
+
+// New checks cfg and builds a sensor that delivers to producer. It opens nothing.
+func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
+	if cfg.Lanes == 0 {
+		cfg.Lanes = runtime.GOMAXPROCS(0)
+	}
+	s := &Sensor{cfg: cfg, log: log}
+	inputs, err := s.inputs()
+	if err != nil {
+		return nil, err
+	}
+	pool, err := newPool(cfg, len(inputs))
+	if err != nil {
+		return nil, err
+	}
+	if s.delivery, err = deliver.New(cfg.Deliver, pool, producer, log); err != nil {
+		return nil, err
+	}
+	s.hard, s.giveUp = context.WithCancel(context.Background())
+	for i, sources := range inputs {
+		intake := s.delivery.FileIntake(s.hard)
+		if len(cfg.Interfaces) > 0 {
+			intake = s.delivery.LiveIntake()
+		}
+		l, err := newLane(cfg, i, sources, intake)
+		if err != nil {
+			return nil, err
+		}
+		s.lanes = append(s.lanes, l)
+	}
+	return s, nil
+}
+
+func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
+	l := &lane{sources: sources, out: out}
+	var err error
+	if l.decoder, err = decode.New(decode.Config{Ports: cfg.Ports}, l.message); err != nil {
+		return nil, err
+	}
+	l.encoder = json.New(encode.Identity{Sensor: cfg.Sensor, Run: cfg.Run, Lane: number})
+	return l, nil
+}
+
+// inputs returns the sources of each lane.
+func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
+	var lanes []iter.Seq[capture.Source]
+	switch cfg := s.cfg; {
+	case len(cfg.Interfaces) > 0 && len(cfg.Files) > 0:
+		return nil, errors.New("sensor: both interfaces and files: give one kind, and run a second sensor for the other")
+	case len(cfg.Interfaces) > 0:
+		for _, name := range cfg.Interfaces {
+			g, err := afpacket.NewGroup(ringConfig(cfg, name))
+			if err != nil {
+				return nil, err
+			}
+			s.groups = append(s.groups, g)
+			for i := range cfg.Lanes {
+				lanes = append(lanes, one(g.Lane(i)))
+			}
+		}
+	case len(cfg.Files) > 0:
+		shared := queue(cfg.Files)
+		for range min(cfg.Lanes, len(cfg.Files)) {
+			lanes = append(lanes, shared)
+		}
+	case len(cfg.Sources) > 0:
+		for _, src := range cfg.Sources {
+			lanes = append(lanes, one(src))
+		}
+	default:
+		return nil, errors.New("sensor: nothing to read: name an interface (--interface) or a capture file (--read)")
+	}
+	return lanes, nil
+}
+
+func ringConfig(cfg Config, name string) afpacket.Config {
+	ring := afpacket.DefaultConfig()
+	ring.Interface, ring.Lanes, ring.Ports = name, cfg.Lanes, cfg.Ports
+	ring.Promiscuous = cfg.Promiscuous
+	if cfg.RingSize > 0 {
+		ring.Blocks = max(2, cfg.RingSize/ring.BlockSize)
+	}
+	return ring
+}
+
+func one(src capture.Source) iter.Seq[capture.Source] {
+	return func(yield func(capture.Source) bool) { yield(src) }
+}
+
+// queue gives each file to the first lane that asks.
+func queue(files []string) iter.Seq[capture.Source] {
+	next := make(chan string, len(files))
+	for _, f := range files {
+		next <- f
+	}
+	close(next)
+	return func(yield func(capture.Source) bool) {
+		for f := range next {
+			if !yield(pcapfile.New(f)) {
+				return
+			}
+		}
+	}
+}
+
+// newPool makes the pool of batches out of what memory is left.
+func newPool(cfg Config, lanes int) (*record.Pool, error) {
+	arena := record.ArenaSize(cfg.Deliver.BatchSize)
+	rings := len(cfg.Interfaces) * cfg.Lanes * cfg.RingSize
+	spare := runtime.GOMAXPROCS(0) // one in each compressor
+	n := (cfg.Memory-overhead-rings)/arena - spare
+	if least := 2*lanes + 2; n < least {
+		return nil, fmt.Errorf("sensor: memory of %d MiB: %d lanes need at least %d MiB, or fewer lanes, or smaller rings",
+			cfg.Memory>>20, lanes, (overhead+rings+(least+spare)*arena)>>20+1)
+	}
+	return record.NewPool(n, cfg.Deliver.BatchSize), nil
+}
+
+// Open begins the capture on interfaces, so that what cannot work fails before anything starts.
+func (s *Sensor) Open() error {
+	for _, g := range s.groups {
+		if err := g.Open(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Run captures and delivers. It returns when all sources are at their end and every record is
+// settled; or, after ctx has ended, when what was captured before is delivered or the grace
+// period is over. Then the error says how many records were not acknowledged.
+func (s *Sensor) Run(ctx context.Context) error {
+	defer s.giveUp()
+	stop := context.AfterFunc(ctx, s.drain)
+	defer stop()
+
+	delivered := make(chan error, 1)
+	go func() { delivered <- s.delivery.Run(s.hard) }()
+	errs := make([]error, len(s.lanes))
+	var lanes sync.WaitGroup
+	for i, l := range s.lanes {
+		lanes.Go(func() {
+			if errs[i] = l.run(); errs[i] != nil && s.live() {
+				s.drain() // a capture that dies ends the sensor, for somebody must see it
+			}
+		})
+	}
+	lanes.Wait()
+	s.delivery.Finish()
+	errs = append(errs, <-delivered)
+	if lost := s.delivery.Counters().Dropped[deliver.Shutdown]; lost > 0 {
+		errs = append(errs, fmt.Errorf("sensor: %d records were not acknowledged within %s and are lost",
+			lost, s.cfg.Grace))
+	}
+	return errors.Join(errs...)
+}
+
+func (s *Sensor) live() bool { return len(s.cfg.Interfaces) > 0 }
+
+// drain stops the admission of packets and starts the grace period.
+func (s *Sensor) drain() {
+	s.log.Info("sensor: draining", "grace", s.cfg.Grace)
+	for _, l := range s.lanes {
+		l.drain()
+	}
+	time.AfterFunc(s.cfg.Grace, s.giveUp)
+}
+
+// Status returns the state of the delivery.
+func (s *Sensor) Status() deliver.Status { return s.delivery.Status() }
