@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+
+GO      ?= go
+FUZZFOR ?= 30s
+DEMOFOR ?= 20s
+
+export CGO_ENABLED ?= 0
+
+.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka
+
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+build: ## build the program into bin/
+	$(GO) build -trimpath -o bin/dnsluice ./cmd/dnsluice
+
+demo: ## show the whole job with nothing but Go installed; DEMOFOR=0 runs until Ctrl-C
+	$(GO) run ./cmd/dnsluice demo --for $(DEMOFOR)
+
+test: ## all tests that need neither Java nor, if not run as root, root
+	$(GO) test ./...
+
+race: ## the same with the race detector, which needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race ./...
+
+lint: ## formatting, vet, staticcheck, generated files, the rules of the tree
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) vet -tags kafka ./test/kafka/...
+	$(GO) tool staticcheck ./...
+	$(GO) tool staticcheck -tags kafka ./test/kafka/...
+	$(GO) mod tidy -diff
+	$(GO) test -count=1 ./test/layout
+	@sums=$$(cat $(GENERATED) | sha256sum); $(MAKE) -s generate; \
+	  test "$$sums" = "$$(cat $(GENERATED) | sha256sum)" || { echo "generated files were not up to date: make generate"; exit 1; }
+
+GENERATED = internal/encode/json/keys.go schema/dns.schema.json docs/record.md docs/configuration.md
+
+generate: ## write what is generated from tables
+	$(GO) generate ./schema
+	$(GO) run ./cmd/dnsluice config --markdown > docs/configuration.md
+
+fuzz: ## each fuzz target for FUZZFOR
+	@set -e; for pkg in $$($(GO) list ./...); do \
+	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZFOR) $$pkg; \
+	  done; done
+
+bench: ## time and allocations of each stage and of the whole line
+	$(GO) test -run '^$$' -bench . -benchmem -cpu 1 ./internal/...
+
+test-root: ## the captures in network namespaces, as root: sudo make test-root
+	@test "$$(id -u)" = 0 || { echo "needs root: sudo make test-root"; exit 1; }
+	CI=true $(GO) test -count=1 ./internal/capture/afpacket/... ./internal/sensor/... ./cmd/...
+
+test-kafka: ## against a real Kafka, which needs Java 17 and Maven
+	test/kafka/kafka.sh install
+	$(GO) test -count=1 -timeout 20m -tags kafka ./test/kafka/...
