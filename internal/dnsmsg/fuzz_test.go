@@ -97,7 +97,7 @@ var unreadable = map[uint16]string{
 	TypeX25: "quotes", TypeGPOS: "quotes", TypeNID: "leading zeros left out",
 	TypeL64: "leading zeros left out", TypeNXT: "the bitmap of NSEC", TypeLOC: "one way of zero",
 	TypeISDN: "a subaddress always", TypeAMTRELAY: "no relay behind a discovery bit",
-	TypeTKEY: "no parser", TypeTSIG: "no parser",
+	TypeNSEC3: "hashes of 20 bytes alone", TypeTKEY: "no parser", TypeTSIG: "no parser",
 }
 
 func FuzzData(f *testing.F) {

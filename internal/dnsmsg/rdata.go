@@ -55,10 +55,12 @@ var layouts = [...]string{
 // empty last field there is none. A type that dig knows only by its number is written as its RFC
 // says.
 //
-// Data that does not fit its type, that has none, or whose type has no format is written in the
-// generic form of RFC 3597, section 5: \# 4 0A000001. So every record has a text of printable
-// ASCII, whatever its bytes are. The class matters for A alone (in CH it is a name and an
-// address of its own); cache-flush bits (RFC 6762, section 10.2) do no harm.
+// Form is checked, not sense: a digest of the wrong length, at which dig gives up on the whole
+// message, is written as it is. Data that does not fit its type, that has none, or whose type has
+// no format is written in the generic form of RFC 3597, section 5: \# 4 0A000001. So every
+// record has a text of printable ASCII, whatever its bytes are. The class matters for A alone (in
+// CH it is a name and an address of its own); cache-flush bits (RFC 6762, section 10.2) do no
+// harm.
 func (m *Message) AppendData(dst []byte, rr *RR) []byte {
 	start := min(int(rr.Data), len(m.Wire))
 	end := min(start+int(rr.Len), len(m.Wire))
