@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sensor
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"io/fs"
+	"slices"
+	"testing"
+
+	"github.com/dnsluice/dnsluice"
+	"github.com/dnsluice/dnsluice/internal/capture"
+	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
+	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+// arena is an outlet that frames records into one batch and starts again when it is full.
+type arena struct {
+	pool  *record.Pool
+	batch *record.Batch
+	bytes int
+}
+
+func newArena() *arena {
+	pool := record.NewPool(1, 900_000)
+	return &arena{pool: pool, batch: pool.TryGet()}
+}
+
+func (a *arena) Value(t int64) []byte {
+	if a.batch.Room() < 64<<10 {
+		a.bytes += a.batch.Size()
+		a.pool.Put(a.batch)
+		a.batch = a.pool.TryGet()
+	}
+	return a.batch.Value(t / 1e6)
+}
+
+func (a *arena) Commit(value []byte) { a.batch.Commit(value) }
+func (a *arena) Turn() error         { return nil }
+func (a *arena) Close() error        { return nil }
+
+// recorded returns the packets of the project's own captures that carry messages.
+func recorded(tb testing.TB) []packet.Packet {
+	tb.Helper()
+	names, err := fs.Glob(dnsluice.Captures, "testdata/*")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l, err := newLane(Config{Ports: []uint16{53}}, 0, nil, newArena())
+	if err != nil {
+		tb.Fatal(err)
+	}
+	var kept []packet.Packet
+	for _, name := range names {
+		data, err := dnsluice.Captures.ReadFile(name)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		src := pcapfile.NewReader(name, bytes.NewReader(data))
+		for {
+			var p packet.Packet
+			err := src.Next(&p)
+			if errors.Is(err, capture.ErrIdle) {
+				continue
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				tb.Fatal(err)
+			}
+			before := l.seq
+			if l.decoder.Decode(&p); l.seq > before {
+				p.Data = slices.Clone(p.Data)
+				kept = append(kept, p)
+			}
+		}
+		if err := src.Close(); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	return kept
+}
+
+// BenchmarkLine is the line from a frame to a record in a batch.
+func BenchmarkLine(b *testing.B) {
+	packets := recorded(b)
+	out := newArena()
+	l, err := newLane(Config{Sensor: "ns1", Run: "20261122T190000.000000Z", Ports: []uint16{53}}, 0, nil, out)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		l.decoder.Decode(&packets[i])
+		if i++; i == len(packets) {
+			i = 0
+		}
+	}
+	b.ReportMetric(float64(out.bytes)/float64(b.N), "B/packet")
+}
+
+func TestTheLineDoesNotAllocate(t *testing.T) {
+	packets := recorded(t)
+	l, err := newLane(Config{Ports: []uint16{53}}, 0, nil, newArena())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := func() {
+		for i := range packets {
+			l.decoder.Decode(&packets[i])
+		}
+	}
+	all() // whatever grows has grown now
+	if n := testing.AllocsPerRun(5, all); n != 0 {
+		t.Errorf("%v allocations for %d packets", n, len(packets))
+	}
+}
