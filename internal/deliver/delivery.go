@@ -76,7 +76,8 @@ type Delivery struct {
 	mu       sync.Mutex // guards the following
 	counts   Counters
 	waiting  map[*record.Batch]time.Time // handed on by an intake, and when
-	finished bool
+	finished bool                        // nothing more will be handed on
+	over     bool                        // Run has ended: what is handed on now is dropped
 	health   health
 }
 
@@ -149,8 +150,15 @@ func (d *Delivery) checkDrained() {
 // submit takes over a full batch. It does not block: sealing has room for all batches.
 func (d *Delivery) submit(b *record.Batch) {
 	d.mu.Lock()
-	d.waiting[b] = time.Now()
+	over := d.over
+	if !over {
+		d.waiting[b] = time.Now()
+	}
 	d.mu.Unlock()
+	if over {
+		d.drop(b, Shutdown)
+		return
+	}
 	d.sealing <- b
 }
 
@@ -197,12 +205,16 @@ func (d *Delivery) release(b *record.Batch) {
 	d.checkDrained()
 }
 
-// abandon drops all that is still held. Nothing else runs any more.
+// abandon drops all that is still held. Only lanes may run yet: one that waited for memory gets
+// some now, and submit drops what it fills.
 func (d *Delivery) abandon() {
+	d.mu.Lock()
+	d.over = true
 	left := make([]*record.Batch, 0, len(d.waiting))
 	for b := range d.waiting {
 		left = append(left, b)
 	}
+	d.mu.Unlock()
 	for _, b := range left {
 		d.drop(b, Shutdown)
 	}
@@ -224,12 +236,21 @@ func (d *Delivery) redate(b *record.Batch) {
 	d.mu.Unlock()
 }
 
-// failed notes a failed call; it changes the state, and nothing else.
-func (d *Delivery) failed(f *Fault) {
+// failed notes a failed call about a batch; it changes the state, and nothing else.
+func (d *Delivery) failed(f *Fault) { d.note(&d.health.fault, f) }
+
+// unreached notes a look-up that did not find a partition to deliver to.
+func (d *Delivery) unreached(f *Fault) { d.note(&d.health.lookUp, f) }
+
+// note makes f the newest failure of its kind. A new kind of failure is worth a line in the log,
+// the same again is not.
+func (d *Delivery) note(newest **Fault, f *Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.counts.Failed++
-	if d.health.failed(f, time.Now()) {
+	before := *newest
+	*newest = f
+	if before == nil || before.State != f.State {
 		d.log.Warn("deliver: "+advice[f.State], "state", f.State, "error", f.Error())
 	}
 }

@@ -19,12 +19,13 @@ type health struct {
 	lastAck  time.Time // of any batch
 	lastDrop time.Time // for lack of memory
 	rejected time.Time // a batch was refused for good
-	fault    *Fault    // the newest failure since the last sign that all is well
+	lookUp   *Fault    // why the last look-up found nothing to deliver to
+	fault    *Fault    // the newest failure about a batch since the last acknowledgement
 }
 
 func (h *health) acknowledged(now time.Time) {
 	h.lastAck = now
-	h.fault = nil
+	h.lookUp, h.fault = nil, nil
 }
 
 func (h *health) dropped(why Reason, now time.Time) {
@@ -37,34 +38,22 @@ func (h *health) dropped(why Reason, now time.Time) {
 	}
 }
 
-// failed notes a failure and tells whether it is worth a line in the log: a new kind of failure
-// is, the same again is not.
-func (h *health) failed(f *Fault, _ time.Time) bool {
-	before := h.fault
-	h.fault = f
-	return before == nil || before.State != f.State
+// reached notes that the topic has a partition to deliver to. That mends what kept the cluster
+// from telling so, but not what became of a batch: a broker that answers questions may take
+// nothing, and only an acknowledgement mends that. It tells whether this is worth a line in the
+// log.
+func (h *health) reached() bool {
+	news := !h.contact || h.lookUp != nil
+	h.contact, h.lookUp = true, nil
+	return news
 }
 
-// reached notes an answer about the topic. It mends what kept the cluster from answering, but
-// not what a broker said about a batch: only an acknowledgement mends that. It tells whether
-// this is worth a line in the log.
-func (h *health) reached(time.Time) bool {
-	first := !h.contact
-	h.contact = true
-	if h.fault != nil && h.fault.State.unanswered() {
-		h.fault = nil
-		return true
+// newest returns the failure that says most: without look-ups nothing is delivered either.
+func (h *health) newest() *Fault {
+	if h.lookUp != nil {
+		return h.lookUp
 	}
-	return first
-}
-
-// unanswered tells whether the state means that the topic cannot even be looked up.
-func (s State) unanswered() bool {
-	switch s {
-	case Unreachable, Unresolvable, TLSFailed, AuthFailed, NoAnswer, TopicMissing:
-		return true
-	}
-	return false
+	return h.fault
 }
 
 // observe returns the state now, and since when it has been that.
@@ -80,8 +69,8 @@ func (h *health) decide(held uint64, now time.Time) State {
 	switch {
 	case within(h.lastDrop):
 		return Dropping
-	case h.fault != nil:
-		return h.fault.State
+	case h.newest() != nil && h.newest().Verdict != Rejected:
+		return h.newest().State
 	case within(h.rejected):
 		return RejectedState
 	case !h.contact:
@@ -107,7 +96,7 @@ func (d *Delivery) Status() Status {
 	for _, at := range d.waiting {
 		s.OldestAge = max(s.OldestAge, now.Sub(at).Seconds())
 	}
-	if f := d.health.fault; f != nil {
+	if f := d.health.newest(); f != nil {
 		s.LastError = f.Error()
 	}
 	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339), advice[state])

@@ -15,6 +15,7 @@ type topic struct {
 
 	mu      sync.Mutex // guards the following
 	leaders []int32
+	since   []uint64      // for each partition, the answer that it appeared with
 	news    uint64        // counts the answers
 	changed chan struct{} // closed at the next answer
 }
@@ -23,27 +24,33 @@ func newTopic() *topic {
 	return &topic{kick: make(chan struct{}, 1), changed: make(chan struct{})}
 }
 
-// look returns the leader of partition, whether the partition exists, and the number of the
-// answer that says so with a channel that is closed at the next.
-func (t *topic) look(partition int32) (leader int32, exists bool, news uint64, changed <-chan struct{}) {
+// look returns the leader of the partition that appeared with the answer since, whether it still
+// exists, and the number of the answer that says so with a channel that is closed at the next.
+// A partition that went and came back is another one, with a worker of its own.
+func (t *topic) look(partition int32, since uint64) (leader int32, exists bool, news uint64, changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if int(partition) >= len(t.leaders) {
+	if int(partition) >= len(t.leaders) || t.since[partition] != since {
 		return NoLeader, false, t.news, t.changed
 	}
 	return t.leaders[partition], true, t.news, t.changed
 }
 
-// update makes leaders the news, wakes all who wait, and returns how many there were before.
-func (t *topic) update(leaders []int32) (before int) {
+// update makes leaders the news, wakes all who wait, and returns how many there were before and
+// the number of the news.
+func (t *topic) update(leaders []int32) (before int, news uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	before = len(t.leaders)
 	t.leaders = leaders
 	t.news++
+	t.since = t.since[:min(before, len(leaders))]
+	for len(t.since) < len(leaders) {
+		t.since = append(t.since, t.news)
+	}
 	close(t.changed)
 	t.changed = make(chan struct{})
-	return before
+	return before, t.news
 }
 
 // ask wishes for news.
@@ -94,17 +101,17 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			return
 		}
 		if err != nil {
-			d.failed(asFault(err))
+			d.unreached(asFault(err))
 			if !sleep(ctx, pause.next()) {
 				return
 			}
 			continue
 		}
-		d.reached()
-		before := d.topic.update(leaders)
+		before, news := d.topic.update(leaders)
 		for p := before; p < len(leaders); p++ {
-			workers.Go(func() { newWorker(d, int32(p)).run(ctx) })
+			workers.Go(func() { newWorker(d, int32(p), news).run(ctx) })
 		}
+		d.reached()
 		pause.reset()
 		// Not more often than this, whatever goes wrong with the partitions.
 		if !sleep(ctx, d.cfg.BackoffMin) || !d.untilNewsAreDue(ctx) {
@@ -137,11 +144,16 @@ func (d *Delivery) untilNewsAreDue(ctx context.Context) bool {
 	return true
 }
 
-// reached notes that the cluster answered.
+// reached notes that the cluster answered. If no partition has a leader, that is why nothing is
+// delivered, and no worker will say so: all of them wait.
 func (d *Delivery) reached() {
+	if all, leaderless := d.topic.partitions(); leaderless == all {
+		d.unreached(&Fault{State: NoLeaderState, Err: errNoLeaders})
+		return
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.health.reached(time.Now()) {
+	if d.health.reached() {
 		d.log.Info("deliver: the topic is reachable")
 	}
 }

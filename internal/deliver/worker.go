@@ -18,6 +18,7 @@ import (
 type worker struct {
 	d         *Delivery
 	partition int32
+	since     uint64 // the answer that the partition appeared with
 	pause     backoff
 
 	identity   record.Producer
@@ -25,20 +26,23 @@ type worker struct {
 	sequence   int32 // of the next record
 }
 
-func newWorker(d *Delivery, partition int32) *worker {
+func newWorker(d *Delivery, partition int32, since uint64) *worker {
 	return &worker{
-		d: d, partition: partition,
+		d: d, partition: partition, since: since,
 		pause: backoff{min: d.cfg.BackoffMin, max: d.cfg.BackoffMax},
 	}
 }
 
-var errNoLeader = errors.New("the partition has no leader")
+var (
+	errNoLeader  = errors.New("the partition has no leader")
+	errNoLeaders = errors.New("no partition has a leader")
+)
 
 // run takes batches while the partition has a leader. It ends with ctx, or when the topic has
 // lost the partition.
 func (w *worker) run(ctx context.Context) {
 	for {
-		leader, exists, _, changed := w.d.topic.look(w.partition)
+		leader, exists, _, changed := w.d.topic.look(w.partition, w.since)
 		if !exists {
 			return
 		}
@@ -68,7 +72,7 @@ type fate struct {
 func (w *worker) deliver(ctx context.Context, b *record.Batch) {
 	var f fate
 	for ctx.Err() == nil {
-		_, exists, news, _ := w.d.topic.look(w.partition)
+		_, exists, news, _ := w.d.topic.look(w.partition, w.since)
 		if !exists {
 			w.giveBack(b, f)
 			return
@@ -87,6 +91,9 @@ func (w *worker) deliver(ctx context.Context, b *record.Batch) {
 		w.d.failed(fault)
 		switch fault.Verdict {
 		case Rejected:
+			// If it is there all the same, from an earlier attempt, then its sequence is taken: the
+			// broker would take another batch that uses it for a repetition, and throw it away.
+			w.identified = w.identified && !f.sent
 			w.reject(b, fault)
 			return
 		case Lost:
@@ -117,7 +124,7 @@ func (w *worker) try(ctx context.Context, b *record.Batch, f *fate) error {
 		}
 		w.identity, w.identified, w.sequence, f.stamped = identity, true, 0, false
 	}
-	leader, _, _, _ := w.d.topic.look(w.partition)
+	leader, _, _, _ := w.d.topic.look(w.partition, w.since)
 	if leader == NoLeader {
 		return &Fault{State: NoLeaderState, Verdict: Unsent, Err: errNoLeader}
 	}

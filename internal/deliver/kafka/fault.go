@@ -9,6 +9,7 @@ import (
 	"errors"
 	"net"
 	"os"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -16,20 +17,38 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 )
 
-// transportFault classifies an error that came instead of an answer.
-func transportFault(err error, verdict deliver.Verdict, where string) *deliver.Fault {
+// clusterFault classifies an error that came instead of an answer of any broker.
+func (c *Client) clusterFault(err error) *deliver.Fault {
+	err = c.seen.connecting(anyBroker, err)
+	f := &deliver.Fault{State: transportState(err), Verdict: deliver.Unsent, Where: "cluster", Err: err}
+	// A broker that wants to know first who we are answers which versions it speaks, and closes
+	// the connection at the next request. The client has a type for it, but only words for which
+	// of the reasons it suspects.
+	var eof *kgo.ErrFirstReadEOF
+	if errors.As(err, &eof) && strings.Contains(eof.Error(), "is SASL missing?") {
+		f.State = deliver.AuthFailed
+	}
+	return f
+}
+
+// brokerFault classifies an error that came instead of the answer of node to a batch.
+func (c *Client) brokerFault(node int32, err error, verdict deliver.Verdict, where string) *deliver.Fault {
+	if verdict == deliver.Unsent {
+		err = c.seen.connecting(node, err)
+	} else {
+		err = c.seen.reading(node, err)
+	}
 	return &deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err}
 }
 
 func transportState(err error) deliver.State {
 	var (
-		dns      *net.DNSError
-		op       *net.OpError
-		record   tls.RecordHeaderError
-		alert    tls.AlertError
-		verify   *tls.CertificateVerificationError
-		unknown  x509.UnknownAuthorityError
-		firstEOF *kgo.ErrFirstReadEOF
+		dns     *net.DNSError
+		op      *net.OpError
+		record  tls.RecordHeaderError
+		alert   tls.AlertError
+		verify  *tls.CertificateVerificationError
+		unknown x509.UnknownAuthorityError
 	)
 	switch {
 	case errors.As(err, &dns):
@@ -37,11 +56,13 @@ func transportState(err error) deliver.State {
 	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
 		errors.As(err, &unknown):
 		return deliver.TLSFailed
+	case strings.Contains(err.Error(), "tls alert record"):
+		// A broker that wants TLS answers plain text with an alert, which the client takes for
+		// the size of an answer. It sees what it is, and has no type for it.
+		return deliver.TLSFailed
 	case errors.Is(err, kerr.SaslAuthenticationFailed),
 		errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return deliver.AuthFailed
-	case errors.As(err, &firstEOF):
-		return deliver.Unreachable
 	case errors.As(err, &op) && op.Op == "dial":
 		return deliver.Unreachable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
@@ -54,15 +75,19 @@ func transportState(err error) deliver.State {
 // here means that the batch may be there or not, and is sent again: nothing is ever dropped
 // because of a code that we do not know.
 var codeFaults = map[*kerr.Error]deliver.Fault{
-	kerr.UnknownTopicOrPartition: {State: deliver.TopicMissing, Verdict: deliver.Unsent},
-	kerr.UnknownTopicID:          {State: deliver.TopicMissing, Verdict: deliver.Unsent},
-	kerr.InconsistentTopicID:     {State: deliver.TopicMissing, Verdict: deliver.Unsent},
+	// These can be said of a batch that stands in the log: with acks=all a leader appends, waits
+	// for its followers, and looks for the partition again. If it has moved meanwhile, the new
+	// leader may well have the batch.
+	kerr.UnknownTopicOrPartition: {State: deliver.TopicMissing, Verdict: deliver.Unknown},
+	kerr.UnknownTopicID:          {State: deliver.TopicMissing, Verdict: deliver.Unknown},
+	kerr.InconsistentTopicID:     {State: deliver.TopicMissing, Verdict: deliver.Unknown},
 
-	kerr.NotLeaderForPartition: {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
-	kerr.LeaderNotAvailable:    {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
-	kerr.FencedLeaderEpoch:     {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
-	kerr.UnknownLeaderEpoch:    {State: deliver.NoLeaderState, Verdict: deliver.Unsent},
+	kerr.NotLeaderForPartition: {State: deliver.NoLeaderState, Verdict: deliver.Unknown},
+	kerr.LeaderNotAvailable:    {State: deliver.NoLeaderState, Verdict: deliver.Unknown},
+	kerr.FencedLeaderEpoch:     {State: deliver.NoLeaderState, Verdict: deliver.Unknown},
+	kerr.UnknownLeaderEpoch:    {State: deliver.NoLeaderState, Verdict: deliver.Unknown},
 
+	// These are said before anything is appended.
 	kerr.TopicAuthorizationFailed:           {State: deliver.Unauthorized, Verdict: deliver.Unsent},
 	kerr.ClusterAuthorizationFailed:         {State: deliver.Unauthorized, Verdict: deliver.Unsent},
 	kerr.TransactionalIDAuthorizationFailed: {State: deliver.Unauthorized, Verdict: deliver.Unsent},

@@ -34,6 +34,7 @@ type Config struct {
 type Client struct {
 	cfg     Config
 	cl      *kgo.Client
+	seen    *seen
 	topicID atomic.Pointer[[16]byte] // since Produce v13, topics are named by id (KIP-516)
 }
 
@@ -45,11 +46,14 @@ func New(cfg Config) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("kafka: no brokers: name some with --brokers host:port,host:port")
 	}
+	dial := cfg.RequestTimeout / 2
+	seen := newSeen(dial)
 	cl, err := kgo.NewClient(
+		kgo.WithHooks(seen),
 		kgo.SeedBrokers(cfg.Brokers...),
 		kgo.ClientID(cfg.ClientID),
 		kgo.SoftwareNameAndVersion("dnsluice", "1"),
-		kgo.DialTimeout(cfg.RequestTimeout/2),
+		kgo.DialTimeout(dial),
 		// A request that the cluster may take time for is given 2/3 of the time-out, and the
 		// connection is given up when it is over: then nothing queues behind a dead one.
 		kgo.RequestTimeoutOverhead(cfg.RequestTimeout/3),
@@ -61,7 +65,7 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: brokers %v: %w", cfg.Brokers, err)
 	}
-	return &Client{cfg: cfg, cl: cl}, nil
+	return &Client{cfg: cfg, cl: cl, seen: seen}, nil
 }
 
 // Close implements deliver.Producer.
@@ -75,7 +79,7 @@ func (c *Client) Leaders(ctx context.Context) ([]int32, error) {
 	req.Topics = append(req.Topics, t)
 	resp, err := req.RequestWith(ctx, c.cl)
 	if err != nil {
-		return nil, transportFault(err, deliver.Unsent, "cluster")
+		return nil, c.clusterFault(err)
 	}
 	if len(resp.Topics) != 1 {
 		return nil, codeFault(kerr.UnknownTopicOrPartition.Code, c.topicName())
@@ -105,7 +109,7 @@ func (c *Client) Identity(ctx context.Context) (record.Producer, error) {
 	req.ProducerID, req.ProducerEpoch = -1, -1
 	resp, err := req.RequestWith(ctx, c.cl)
 	if err != nil {
-		return record.NoProducer, transportFault(err, deliver.Unsent, "cluster")
+		return record.NoProducer, c.clusterFault(err)
 	}
 	if resp.ErrorCode != 0 {
 		f := codeFault(resp.ErrorCode, "producer id")
@@ -125,10 +129,11 @@ func (c *Client) Produce(ctx context.Context, node, partition int32, batch []byt
 		if sent {
 			verdict = deliver.Unknown
 		}
-		return transportFault(err, verdict, where)
+		return c.brokerFault(node, err, verdict, where)
 	}
 	answer, ok := resp.(*kmsg.ProduceResponse)
-	if !ok || len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+	if !ok || len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 ||
+		answer.Topics[0].Partitions[0].Partition != partition {
 		return &deliver.Fault{State: deliver.BrokerError, Verdict: deliver.Unknown, Where: where,
 			Err: errors.New("the answer is not about the batch that was sent")}
 	}

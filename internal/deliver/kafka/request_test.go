@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"hash/crc32"
+	"math/rand/v2"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+// sightings are the batches that came to a broker, by base sequence.
+type sightings struct {
+	mu   sync.Mutex // guards the following
+	seen map[int32]bool
+	torn int // batches that were changed while they were sent
+}
+
+func (s *sightings) ask(_ int, key kmsg.Key, frame []byte) move {
+	if key != kmsg.Produce {
+		return pass
+	}
+	at := bytes.Index(frame, []byte{0xff, 0xff, 0xff, 0xff, 2}) // leader epoch and magic
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at < 12 {
+		if bytes.Contains(frame, []byte{poison, poison, poison, poison}) {
+			s.torn++
+		}
+		return pass // a revoked request
+	}
+	batch := frame[at-12:]
+	batch = batch[:12+binary.BigEndian.Uint32(batch[8:])]
+	sum := crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli))
+	if sum != binary.BigEndian.Uint32(batch[17:]) {
+		s.torn++
+	}
+	s.seen[int32(binary.BigEndian.Uint32(batch[53:]))] = true
+	return pass
+}
+
+const poison = 0xdb
+
+// TestABatchIsNotReadAfterProduceReturned overwrites every batch as soon as Produce returned,
+// which is what the next record does to an arena that went back to the pool, and gives up at any
+// moment. The race detector sees a client that still reads; the broker sees torn batches, and
+// those that were said not to have been sent.
+func TestABatchIsNotReadAfterProduceReturned(t *testing.T) {
+	k, w := newCluster(t, 1, kfake.SeedTopics(1, topic))
+	s := &sightings{seen: map[int32]bool{}}
+	w.set(func() { w.ask = s.ask })
+	cl := newClient(t, 10*time.Second, k.ListenAddrs()...)
+	if _, err := cl.Leaders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	const workers, rounds = 4, 300
+	verdicts := make([]string, workers*rounds)
+	var all sync.WaitGroup
+	for i := range workers {
+		all.Go(func() {
+			rng := rand.New(rand.NewPCG(1, uint64(i)))
+			pool := record.NewPool(1, 60_000)
+			value, overwrite := make([]byte, 50_000), bytes.Repeat([]byte{poison}, 60_000)
+			patience := float64(time.Millisecond)
+			for j := range rounds {
+				b := pool.TryGet()
+				b.Commit(append(b.Value(noon), value...))
+				number := int32(i*rounds + j)
+				seal(t, record.None, pool, b)
+				b.Stamp(record.NoProducer, number)
+				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(patience*2*rng.Float64()))
+				err := cl.Produce(ctx, 0, 0, b.Bytes())
+				cancel()
+				copy(b.Bytes(), overwrite)
+				pool.Put(b)
+				// Whatever this machine's speed is, the end shall come now sooner, now later.
+				switch {
+				case err == nil:
+					verdicts[number] = "acknowledged"
+					patience *= 0.7
+				case faultOf(t, err).Verdict == deliver.Unsent:
+					verdicts[number] = "unsent"
+					patience *= 1.2
+				default:
+					verdicts[number] = "unknown"
+					patience *= 1.2
+				}
+			}
+		})
+	}
+	all.Wait()
+	if err := cl.Produce(t.Context(), 0, 0, newBatch(t, record.None, record.NoProducer, workers*rounds, "the last")); err != nil {
+		t.Error(err) // and by its answer all before it has been read by the broker, or never will be
+	}
+	cl.Close()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.torn > 0 {
+		t.Errorf("%d batches were read after Produce returned", s.torn)
+	}
+	count := map[string]int{}
+	for number, v := range verdicts {
+		count[v]++
+		if there := s.seen[int32(number)]; v == "unsent" && there || v == "acknowledged" && !there {
+			t.Errorf("batch %d: %s; at the broker: %v", number, v, there)
+		}
+	}
+	if count["unsent"] < 20 || count["unknown"] < 20 || count["acknowledged"] < 20 {
+		t.Errorf("the moments were badly chosen: %v", count)
+	}
+}
+
+func TestARevokedRequestHoldsNoBatch(t *testing.T) {
+	cl := newClient(t, time.Second, "127.0.0.1:1")
+	batch := []byte("the batch")
+	for _, version := range []int16{3, 8, 9, 13} {
+		req := cl.produceRequest(7, batch)
+		req.SetVersion(version)
+		if frame := req.AppendTo(nil); !bytes.Contains(frame, batch) || !req.revoke() {
+			t.Errorf("version %d: written, and yet %q, %v", version, frame, req.written)
+		}
+		req = cl.produceRequest(7, batch)
+		req.SetVersion(version)
+		if req.revoke() {
+			t.Errorf("version %d: never written", version)
+		}
+		frame := req.AppendTo(nil)
+		if bytes.Contains(frame, batch) {
+			t.Errorf("version %d: %q after revoke", version, frame)
+		}
+		read := kmsg.NewPtrProduceRequest()
+		read.SetVersion(version)
+		if err := read.ReadFrom(frame); err != nil || len(read.Topics) != 0 {
+			t.Errorf("version %d: %v, %v: a broker could not read it", version, read.Topics, err)
+		}
+		if req.revoke() {
+			t.Errorf("version %d: written without the batch, which is not written", version)
+		}
+	}
+}
+
+func TestCloseEndsCallsThatWait(t *testing.T) {
+	k, w := newCluster(t, 1, kfake.SeedTopics(1, topic))
+	cl := newClient(t, 10*time.Second, k.ListenAddrs()...)
+	if _, err := cl.Leaders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	waiting := make(chan kmsg.Key, 10)
+	w.set(func() {
+		w.ask = func(_ int, key kmsg.Key, _ []byte) move {
+			if key == kmsg.ApiVersions {
+				return pass
+			}
+			waiting <- key
+			return hang
+		}
+	})
+	errs := make(chan error, 3)
+	go func() { _, err := cl.Leaders(t.Context()); errs <- err }()
+	go func() { _, err := cl.Identity(t.Context()); errs <- err }()
+	batch := newBatch(t, record.None, record.NoProducer, -1, "x")
+	go func() { errs <- cl.Produce(t.Context(), 0, 0, batch) }()
+	for keys := map[kmsg.Key]bool{}; !keys[kmsg.Produce] || len(keys) < 2; {
+		keys[<-waiting] = true
+	}
+	start := time.Now()
+	cl.Close()
+	for range 3 {
+		f := faultOf(t, <-errs)
+		if strings.HasPrefix(f.Where, "broker") && f.Verdict != deliver.Unknown {
+			t.Errorf("a batch that was written: %+v", f)
+		}
+	}
+	if took := time.Since(start); took > 5*time.Second {
+		t.Errorf("took %v", took)
+	}
+}
+
+// TestNothingIsLeftBehind counts the goroutines of delivery and client after a life with every
+// kind of end: answered, timed out, cut, refused.
+func TestNothingIsLeftBehind(t *testing.T) {
+	ours := func() (n int) {
+		buf := make([]byte, 8<<20)
+		for _, g := range strings.Split(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+			if strings.Contains(g, "/pkg/kgo.") || strings.Contains(g, "/deliver.(") || strings.Contains(g, "kafka.(*Client)") {
+				n++
+			}
+		}
+		return n
+	}
+	until(t, "other tests are over", func() bool { return ours() == 0 })
+	r := newRig(t, drill{brokers: 2, partitions: 4})
+	r.run()
+	r.acknowledged(10)
+	wired(asked(kmsg.Produce, hang))(r)
+	r.state(deliver.NoAnswer)
+	r.w.down(0, 1)
+	r.state(deliver.Unreachable)
+	unwired(r)
+	r.w.up(r, 0, 1)
+	r.acknowledged(10)
+	r.finish()
+	if ours() == 0 {
+		t.Error("this test sees no goroutines of a living client")
+	}
+	r.cl.Close()
+	until(t, "no goroutine is left", func() bool { return ours() == 0 })
+}

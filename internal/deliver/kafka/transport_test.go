@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package kafka
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http/httptest"
+	"os"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+// patience is the time-out of requests in tests that wait for it. The client takes no less than
+// 300 ms.
+const patience = 450 * time.Millisecond
+
+// onKey returns a wire's ask that does what to requests of that key at node 1, and passes the
+// rest.
+func onKey(key kmsg.Key, what move) func(int, kmsg.Key, []byte) move {
+	return func(node int, k kmsg.Key, _ []byte) move {
+		if node == 1 && k == key {
+			return what
+		}
+		return pass
+	}
+}
+
+// onAnswer is the same for answers.
+func onAnswer(key kmsg.Key, what move) func(int, kmsg.Response) move {
+	return func(node int, resp kmsg.Response) move {
+		if node == 1 && resp.Key() == int16(key) {
+			return what
+		}
+		return pass
+	}
+}
+
+// TestWhatHappenedToABatchWhenNoAnswerCame is about the one question that matters then: may the
+// broker have it? Node 1 leads the partition and is in trouble, node 0 is well.
+func TestWhatHappenedToABatchWhenNoAnswerCame(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		trouble func(w *wire)
+		state   deliver.State
+		verdict deliver.Verdict
+		there   int64 // records in the log
+	}{
+		{"the connection is refused", func(w *wire) { w.down(1) },
+			deliver.Unreachable, deliver.Unsent, 0},
+		{"the connection is taken and closed", func(w *wire) { w.refusing = true },
+			deliver.Unreachable, deliver.Unsent, 0},
+		{"the connection is taken and nothing is answered", func(w *wire) { w.ask = onKey(kmsg.ApiVersions, hang) },
+			deliver.NoAnswer, deliver.Unsent, 0},
+		{"the batch is read and nothing is answered", func(w *wire) { w.ask = onKey(kmsg.Produce, hang) },
+			deliver.NoAnswer, deliver.Unknown, 0},
+		{"the batch is appended and nothing is answered", func(w *wire) { w.answer = onAnswer(kmsg.Produce, hang) },
+			deliver.NoAnswer, deliver.Unknown, 1},
+		{"the connection is cut while the batch is read", func(w *wire) { w.ask = onKey(kmsg.Produce, cut) },
+			deliver.Unreachable, deliver.Unknown, 0},
+		{"the connection is cut after the append", func(w *wire) { w.answer = onAnswer(kmsg.Produce, cut) },
+			deliver.Unreachable, deliver.Unknown, 1},
+		{"the connection is cut in the middle of the answer", func(w *wire) { w.answer = onAnswer(kmsg.Produce, half) },
+			deliver.Unreachable, deliver.Unknown, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			k, w := newCluster(t, 2, kfake.SeedTopics(1, topic))
+			if err := k.MoveTopicPartition(topic, 0, 1); err != nil {
+				t.Fatal(err)
+			}
+			cl := newClient(t, patience, k.ListenAddrs()[0])
+			if _, err := cl.Leaders(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if c.name == "the connection is refused" {
+				c.trouble(w)
+			} else {
+				w.set(func() { c.trouble(w) })
+			}
+			start := time.Now()
+			err := cl.Produce(cl.within(t), 1, 0, newBatch(t, record.None, record.NoProducer, -1, "x"))
+			f := faultOf(t, err)
+			if f.State != c.state || f.Verdict != c.verdict {
+				t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
+			}
+			if took := time.Since(start); took > 4*patience {
+				t.Errorf("took %v", took)
+			}
+			if there := k.PartitionInfo(topic, 0).HighWatermark; there != c.there {
+				t.Errorf("%d records are there, want %d", there, c.there)
+			}
+		})
+	}
+}
+
+// TestABatchThatWaitsBehindAnotherWasNotSent: the client writes to a broker one request after the
+// other. The first batch is larger than what sockets hold, the second never gets its turn.
+func TestABatchThatWaitsBehindAnotherWasNotSent(t *testing.T) {
+	k, w := newCluster(t, 1, kfake.SeedTopics(1, topic))
+	cl := newClient(t, 20*time.Second, k.ListenAddrs()...)
+	if _, err := cl.Leaders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.set(func() {
+		w.ask = func(_ int, key kmsg.Key, _ []byte) move {
+			if key == kmsg.Produce {
+				return hang // and reads nothing more
+			}
+			return pass
+		}
+	})
+	ahead := make(chan bool, 2)
+	enough, stop := context.WithCancel(t.Context())
+	defer stop()
+	for _, batch := range [][]byte{{1}, make([]byte, 32<<20)} {
+		req := cl.produceRequest(0, batch)
+		go func() {
+			cl.cl.Broker(0).Request(enough, req)
+			ahead <- req.revoke()
+		}()
+		until(t, "the client writes", func() bool {
+			req.mu.Lock()
+			defer req.mu.Unlock()
+			return req.written
+		})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	err := cl.Produce(ctx, 0, 0, newBatch(t, record.None, record.NoProducer, -1, "x"))
+	if f := faultOf(t, err); f.State != deliver.NoAnswer || f.Verdict != deliver.Unsent {
+		t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
+	}
+	stop()
+	if !<-ahead || !<-ahead {
+		t.Error("what was written counts as not written")
+	}
+}
+
+// TestABatchThatFailsWithAnotherHasItsReason: when one batch waits in vain, the client closes the
+// connection under all others. What there is to say about them is not that the connection was lost.
+func TestABatchThatFailsWithAnotherHasItsReason(t *testing.T) {
+	k, w := newCluster(t, 1, kfake.SeedTopics(2, topic))
+	cl := newClient(t, 20*time.Second, k.ListenAddrs()...)
+	if _, err := cl.Leaders(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	arrived := make(chan int32, 2)
+	w.set(func() {
+		w.answer = func(_ int, resp kmsg.Response) move {
+			if p, ok := resp.(*kmsg.ProduceResponse); ok {
+				arrived <- p.Topics[0].Partitions[0].Partition
+				return hang
+			}
+			return pass
+		}
+	})
+	first, stop := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer stop()
+	errs := make(chan error, 2)
+	for p, ctx := range []context.Context{first, t.Context()} {
+		batch := newBatch(t, record.None, record.NoProducer, -1, "x")
+		go func() { errs <- cl.Produce(ctx, 0, int32(p), batch) }()
+		<-arrived // so the second is behind the first
+	}
+	for range 2 {
+		err := <-errs
+		if f := faultOf(t, err); f.State != deliver.NoAnswer || f.Verdict != deliver.Unknown {
+			t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
+		}
+	}
+}
+
+func TestWhyTheClusterIsNotReached(t *testing.T) {
+	closed := func(t *testing.T) string {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer ln.Close()
+		return ln.Addr().String()
+	}
+	for _, c := range []struct {
+		name    string
+		brokers func(t *testing.T) []string
+		state   deliver.State
+	}{
+		{"nobody listens", func(t *testing.T) []string {
+			return []string{closed(t)}
+		}, deliver.Unreachable},
+		{"nobody answers the dial", func(t *testing.T) []string {
+			return []string{unanswered(t)}
+		}, deliver.Unreachable},
+		{"no name resolves", func(*testing.T) []string {
+			return []string{"no..such..name:9092"} // no name at all, so no server is asked
+		}, deliver.Unresolvable},
+		{"a load balancer takes and closes", func(t *testing.T) []string {
+			k, w := newCluster(t, 1)
+			w.set(func() { w.refusing = true })
+			return k.ListenAddrs()
+		}, deliver.Unreachable},
+		{"the broker takes and says nothing", func(t *testing.T) []string {
+			k, w := newCluster(t, 1)
+			w.set(func() { w.ask = func(int, kmsg.Key, []byte) move { return hang } })
+			return k.ListenAddrs()
+		}, deliver.NoAnswer},
+		{"the broker hears and says nothing about topics", func(t *testing.T) []string {
+			k, w := newCluster(t, 1)
+			w.set(func() { w.answer = func(int, kmsg.Response) move { return hang } })
+			return k.ListenAddrs()
+		}, deliver.NoAnswer},
+		{"the broker wants credentials", func(t *testing.T) []string {
+			k, _ := newCluster(t, 1, kfake.EnableSASL())
+			return k.ListenAddrs()
+		}, deliver.AuthFailed},
+		{"the broker wants TLS and closes", func(t *testing.T) []string {
+			k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(certificate(t)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(k.Close)
+			return k.ListenAddrs()
+		}, deliver.Unreachable},
+		{"the broker wants TLS and says so", func(t *testing.T) []string {
+			return []string{alerting(t)}
+		}, deliver.TLSFailed},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			cl := newClient(t, patience, c.brokers(t)...)
+			start := time.Now()
+			_, err := cl.Leaders(cl.within(t))
+			f := faultOf(t, err)
+			if f.State != c.state || f.Verdict != deliver.Unsent {
+				t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
+			}
+			if took := time.Since(start); took > 4*patience {
+				t.Errorf("took %v", took)
+			}
+			_, err = cl.Identity(cl.within(t))
+			if f := faultOf(t, err); f.State != c.state || f.Verdict != deliver.Unsent {
+				t.Errorf("identity: %s, verdict %d: %v", f.State, f.Verdict, err)
+			}
+		})
+	}
+}
+
+// unanswered returns an address whose queue of connections is full: the kernel drops what comes,
+// as a filter does.
+func unanswered(t *testing.T) string {
+	t.Helper()
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f := os.NewFile(uintptr(fd), "listener")
+	t.Cleanup(func() { f.Close() })
+	if err := errors.Join(syscall.Bind(fd, &syscall.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}), syscall.Listen(fd, 0)); err != nil {
+		t.Fatal(err)
+	}
+	name, err := syscall.Getsockname(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1), Port: name.(*syscall.SockaddrInet4).Port}
+	for range 16 {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr.String())
+		cancel()
+		if err != nil {
+			return addr.String()
+		}
+		t.Cleanup(func() { conn.Close() })
+	}
+	t.Skip("this kernel answers every dial: the case needs Linux's bounded queue of connections")
+	return ""
+}
+
+// certificate returns a server's configuration that no client trusts.
+func certificate(t *testing.T) *tls.Config {
+	t.Helper()
+	s := httptest.NewTLSServer(nil)
+	defer s.Close()
+	return &tls.Config{Certificates: s.TLS.Certificates}
+}
+
+// alerting returns the address of a server that answers plain text as the Java TLS engine does,
+// with an alert, "unexpected message", and closes.
+func alerting(t *testing.T) string {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			readFrame(conn)
+			conn.Write([]byte{21, 3, 3, 0, 2, 2, 10})
+			conn.Close()
+		}
+	}()
+	return ln.Addr().String()
+}
