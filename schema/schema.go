@@ -39,16 +39,16 @@ const (
 
 // Field is one field of the record or of an object in it, in the order of the JSON text.
 type Field struct {
-	Name     string
+	Name     string // the key
 	Type     Type
 	Presence Presence
-	Of       []Field
-	Doc      string
+	Of       []Field // the fields of an Object, or of each object of an Array
+	Doc      string  // one line, without a full stop
 }
 
 // Group is a run of fields that belong together.
 type Group struct {
-	Name   string
+	Name   string // the heading in the manual
 	Fields []Field
 }
 
@@ -80,12 +80,12 @@ var edns = []Field{
 		{Name: "text", Type: String, Presence: Known, Doc: "extra text"},
 	}},
 	{Name: "padding", Type: Integer, Presence: Known, Doc: "bytes of padding (RFC 7830)"},
-	{Name: "options", Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come twice", Of: []Field{
+	{Name: "options", Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come again; of the first 64 options", Of: []Field{
 		{Name: "code", Type: Integer, Presence: Always, Doc: "option code"},
 		{Name: "name", Type: String, Presence: Always, Doc: "of the code in the IANA registry, or OPT123"},
 		{Name: "data", Type: String, Presence: Always, Doc: "numbers and names as text where the option has such, else hex"},
 	}},
-	{Name: "rest", Type: String, Presence: Known, Doc: "bytes after the last whole option, in hex"},
+	{Name: "rest", Type: String, Presence: Known, Doc: "bytes after the last whole option, or the 64th, in hex"},
 }
 
 var malformed = []Field{
@@ -104,7 +104,7 @@ var Groups = []Group{
 		{Name: "seq", Type: Integer, Presence: Always, Doc: "number of the record: gapless from 1 per sensor, run and lane; a record that was dropped leaves its gap"},
 	}},
 	{Name: "time", Fields: []Field{
-		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured"},
+		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured: RFC 3339, nanoseconds, UTC"},
 		{Name: "latency_us", Type: Integer, Presence: Reserved, Doc: "from query to response, microseconds"},
 	}},
 	{Name: "kind", Fields: []Field{

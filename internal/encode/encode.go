@@ -23,7 +23,7 @@ type Identity struct {
 	Lane   int    // from 0
 }
 
-// MaxValue is the size in bytes that a value does not exceed by more than its fixed fields
-// (about 4 KiB): half of what Kafka takes for a message unless told otherwise. A whole DNS
-// message of 64 KiB from a zone transfer stays well below it.
+// MaxValue is the size in bytes that a value does not exceed by more than its fixed fields (less
+// than 8 KiB): half of what Kafka takes for a message unless told otherwise. A whole DNS message
+// of 64 KiB from a zone transfer stays well below it.
 const MaxValue = 512 << 10

@@ -8,11 +8,8 @@
 package json
 
 import (
-	"bytes"
-	"encoding/hex"
-	"encoding/json"
-	"net/netip"
-	"strconv"
+	"encoding/binary"
+	"math"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
@@ -25,60 +22,54 @@ var _ encode.Encoder = (*Encoder)(nil)
 // Encoder writes records of one lane. It is used by one goroutine.
 type Encoder struct {
 	prefix []byte // all before the number of the record
-	max    int    // bytes; see encode.MaxValue
 
-	second    int64  // the Unix second that secondTxt shows
-	secondTxt []byte // the time stamp up to the fraction
+	second    int64 // the Unix second that secondTxt shows
+	secondTxt piece // the time stamp up to the fraction
 
-	iface    string // the interface that ifaceTxt shows
-	ifaceTxt []byte // its key and value
+	iface     string    // the interface that originTxt shows
+	originTxt [2][]byte // transport and interface, for each dnsmsg.Transport
+
+	start   int // of the value in dst
+	max     int // bytes that questions and records may fill the value to
+	omitted int // questions and records left out of this value
 
 	// Where dst holds the name at the offset ownerAt of the message, so that the many records
 	// of one owner cost a copy each. ownerAt is -1 when nothing is held.
 	ownerAt, ownerFrom, ownerTo int
-
-	start   int // of the value in dst
-	omitted int // questions and records left out of this value
 }
 
 // New returns an encoder for the lane that id names.
 func New(id encode.Identity) *Encoder {
-	e := &Encoder{max: encode.MaxValue, second: -1}
+	// No time in nanoseconds has the second that stands for none.
+	e := &Encoder{second: math.MinInt64}
 	p := append(e.prefix, '{')
-	p = strconv.AppendInt(append(p, keyV...), schema.Version, 10)
+	p = appendUint(append(p, keyV...), schema.Version)
 	p = appendQuoted(append(p, keySensor...), id.Sensor)
 	p = appendQuoted(append(p, keyRun...), id.Run)
-	p = strconv.AppendInt(append(p, keyLane...), int64(id.Lane), 10)
+	p = appendUint(append(p, keyLane...), uint64(id.Lane))
 	e.prefix = append(p, keySeq...)
+	e.setInterface("")
 	return e
-}
-
-// appendQuoted appends s as encoding/json writes it. It is for the few strings that are not
-// made of DNS data.
-func appendQuoted(dst []byte, s string) []byte {
-	quoted, err := json.Marshal(s)
-	if err != nil { // a string cannot fail to marshal
-		return append(dst, `""`...)
-	}
-	return append(dst, quoted...)
 }
 
 // Append implements encode.Encoder.
 func (e *Encoder) Append(dst []byte, seq uint64, m *dnsmsg.Message) []byte {
+	edns, hasEDNS := m.EDNS()
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
+	e.max = encode.MaxValue - maxGrowth*len(edns.Options)
 	dst = append(dst, e.prefix...)
-	dst = strconv.AppendUint(dst, seq, 10)
-	dst = e.appendTime(append(dst, keyTs...), m.Time)
-	dst = append(dst, kindOf(m)...)
+	dst = appendUint(dst, seq)
+	dst = e.appendTime(dst, m.Time)
+	dst = kindOf(m).append(dst)
 	dst = e.appendPath(dst, m)
 	dst = appendHeader(dst, m)
 	body := len(dst)
 	dst = e.appendQuestions(dst, m)
 	dst = e.appendSections(dst, m)
 	if e.omitted > 0 {
-		dst = strconv.AppendInt(append(dst, keyOmitted...), int64(e.omitted), 10)
+		dst = appendUint(append(dst, keyOmitted...), uint64(e.omitted))
 	}
-	if edns, ok := m.EDNS(); ok {
+	if hasEDNS {
 		dst = appendEDNS(dst, edns)
 	}
 	if m.Fault.Reason != dnsmsg.OK {
@@ -90,18 +81,8 @@ func (e *Encoder) Append(dst []byte, seq uint64, m *dnsmsg.Message) []byte {
 	return append(dst, '}')
 }
 
-func kindOf(m *dnsmsg.Message) string {
-	switch {
-	case m.Fault.Reason != dnsmsg.OK:
-		return keyKind + `"malformed"`
-	case m.Response():
-		return keyKind + `"response"`
-	}
-	return keyKind + `"query"`
-}
-
-// appendTime appends t in RFC 3339 with nanoseconds, UTC. The date and time of day change once
-// a second; the fraction is nine digits.
+// appendTime appends t in RFC 3339 with nanoseconds, UTC, up to the last digit. The date and
+// time of day change once a second.
 func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 	second, nano := t/1e9, t%1e9
 	if nano < 0 {
@@ -109,37 +90,39 @@ func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 	}
 	if second != e.second {
 		e.second = second
-		e.secondTxt = time.Unix(second, 0).UTC().AppendFormat(e.secondTxt[:0], `"2006-01-02T15:04:05.`)
+		text := time.Unix(second, 0).UTC().
+			AppendFormat(e.secondTxt.text[:0], keyTs+`"2006-01-02T15:04:05.`)
+		e.secondTxt.n = uint8(len(text))
 	}
-	dst = append(dst, e.secondTxt...)
-	var digits [11]byte
-	for i := 8; i >= 0; i-- {
-		digits[i] = byte('0' + nano%10)
-		nano /= 10
+	dst = e.secondTxt.append(dst)
+	dst = append(dst, '0'+byte(nano/1e8))
+	return binary.LittleEndian.AppendUint64(dst, digits(uint64(nano%1e8))|ascii)
+}
+
+// setInterface makes the texts of all transports for messages from the interface name.
+func (e *Encoder) setInterface(name string) {
+	e.iface = name
+	for i := range e.originTxt {
+		text := append(e.originTxt[i][:0], keyTransport+`"`...)
+		text = append(append(text, dnsmsg.Transport(i).String()...), '"')
+		if name != "" {
+			text = appendQuoted(append(text, keyInterface...), name)
+		}
+		e.originTxt[i] = text
 	}
-	digits[9], digits[10] = 'Z', '"'
-	return append(dst, digits[:]...)
 }
 
 func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
-	dst = appendAddr(append(dst, keyClientIp+`"`...), client)
+	dst = dnsmsg.AppendAddr(dst, client)
 	dst = appendUint(append(dst, `"`+keyClientPort...), uint64(clientPort))
-	dst = appendAddr(append(dst, keyServerIp+`"`...), server)
+	dst = dnsmsg.AppendAddr(append(dst, keyServerIp+`"`...), server)
 	dst = appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
-	if m.Transport == dnsmsg.UDP {
-		dst = append(dst, keyTransport+`"udp"`...)
-	} else {
-		dst = append(append(append(dst, keyTransport+`"`...), m.Transport.String()...), '"')
+	if m.Interface != e.iface {
+		e.setInterface(m.Interface)
 	}
-	if m.Interface != "" {
-		if m.Interface != e.iface {
-			e.iface = m.Interface
-			e.ifaceTxt = appendQuoted(append(e.ifaceTxt[:0], keyInterface...), m.Interface)
-		}
-		dst = append(dst, e.ifaceTxt...)
-	}
+	dst = append(dst, e.originTxt[m.Transport&1]...)
 	if m.VLAN != 0 {
 		dst = appendUint(append(dst, keyVlan...), uint64(m.VLAN))
 	}
@@ -154,165 +137,15 @@ func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
 
 func appendHeader(dst []byte, m *dnsmsg.Message) []byte {
 	dst = appendUint(append(dst, keyId...), uint64(m.ID))
-	dst = append(dst, keyOpcode+`"`...)
-	dst = append(dst, dnsmsg.OpcodeName(m.Opcode())...)
-	dst = append(dst, `"`+keyRcode+`"`...)
-	dst = dnsmsg.AppendRcode(dst, m.Rcode())
-	dst = append(dst, flagsText[flagsIndex(m.Flags)]...)
-	return appendUint(append(dst, keySize...), uint64(m.Size))
-}
-
-// flagsText holds the six flags in all their combinations, from the quote that ends the rcode.
-var flagsText = func() (texts [64]string) {
-	for i := range texts {
-		text := `"`
-		for bit, key := range [...]string{keyAa, keyTc, keyRd, keyRa, keyAd, keyCd} {
-			text += key + strconv.FormatBool(i>>(5-bit)&1 == 1)
-		}
-		texts[i] = text
-	}
-	return texts
-}()
-
-// flagsIndex packs AA, TC, RD, RA and AD, CD, which a reserved bit parts, into six bits.
-func flagsIndex(flags uint16) uint16 {
-	return flags>>7&15<<2 | flags>>4&3
-}
-
-func (e *Encoder) appendQuestions(dst []byte, m *dnsmsg.Message) []byte {
-	if len(m.Questions) == 0 {
-		return dst
-	}
-	q := &m.Questions[0]
-	dst = append(dst, keyQname+`"`...)
-	dst = e.appendOwner(dst, m, int(q.Name))
-	dst = dnsmsg.AppendType(append(dst, `"`+keyQtype+`"`...), q.Type)
-	dst = dnsmsg.AppendClass(append(dst, `"`+keyQclass+`"`...), q.Class)
-	dst = append(dst, '"')
-	if len(m.Questions) == 1 {
-		return dst
-	}
-	dst = append(dst, keyQuestions+`[`...)
-	for i := range m.Questions {
-		q, mark := &m.Questions[i], len(dst)
-		if i > 0 {
-			dst = append(dst, ',')
-		}
-		dst = append(dst, `{`+keyQuestionName+`"`...)
-		dst = e.appendOwner(dst, m, int(q.Name))
-		dst = dnsmsg.AppendType(append(dst, `"`+keyQuestionType+`"`...), q.Type)
-		dst = dnsmsg.AppendClass(append(dst, `"`+keyQuestionClass+`"`...), q.Class)
-		dst = append(dst, `"}`...)
-		if dst, e.omitted = e.bound(dst, mark, len(m.Questions)-i); e.omitted > 0 {
-			break
-		}
-	}
-	return append(dst, ']')
-}
-
-// bound takes back what was appended since mark when the value has become too large, and
-// returns how many entries, left of those to come, are omitted then.
-func (e *Encoder) bound(dst []byte, mark, left int) ([]byte, int) {
-	if len(dst)-e.start <= e.max {
-		return dst, 0
-	}
-	e.ownerAt = -1
-	return dst[:mark], left
-}
-
-var sectionKeys = [...]string{
-	dnsmsg.Answer:     keyAnswers + `[`,
-	dnsmsg.Authority:  keyAuthority + `[`,
-	dnsmsg.Additional: keyAdditional + `[`,
-}
-
-func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message) []byte {
-	const none = dnsmsg.Additional + 1
-	open := none
-	for i := range m.RRs {
-		rr := &m.RRs[i]
-		if i == m.OPT {
-			continue
-		}
-		mark := len(dst)
-		switch {
-		case e.omitted > 0:
-			e.omitted++
-			continue
-		case rr.Section == open:
-			dst = append(dst, ',')
-		case open != none:
-			dst = append(dst, ']')
-			fallthrough
-		default:
-			dst = append(dst, sectionKeys[rr.Section]...)
-		}
-		dst = e.appendRR(dst, m, rr)
-		if dst, e.omitted = e.bound(dst, mark, 1); e.omitted == 0 {
-			open = rr.Section
-		}
-	}
-	if open != none {
-		dst = append(dst, ']')
-	}
-	return dst
-}
-
-func (e *Encoder) appendRR(dst []byte, m *dnsmsg.Message, rr *dnsmsg.RR) []byte {
-	dst = append(dst, `{`+keyRrName+`"`...)
-	dst = e.appendOwner(dst, m, int(rr.Name))
-	dst = dnsmsg.AppendType(append(dst, `"`+keyRrType+`"`...), rr.Type)
-	if rr.Class == 1 {
-		dst = append(dst, `"`+keyRrClass+`"IN"`+keyRrTtl...)
+	dst = opcodes[m.Opcode()&15].append(dst)
+	if rcode := m.Rcode(); int(rcode) < len(rcodes) {
+		dst = rcodes[rcode].append(dst)
 	} else {
-		dst = dnsmsg.AppendClass(append(dst, `"`+keyRrClass+`"`...), rr.Class)
-		dst = append(dst, `"`+keyRrTtl...)
+		dst = append(dnsmsg.AppendRcode(append(dst, '"'), rcode), '"')
 	}
-	dst = appendUint(dst, uint64(rr.TTL))
-	dst = append(dst, keyRrData+`"`...)
-	data := len(dst)
-	dst = escape(m.AppendData(dst, rr), data)
-	return append(dst, `"}`...)
-}
-
-// appendOwner appends the name at the offset at. A name that is nothing but a pointer is known
-// by where it points.
-func (e *Encoder) appendOwner(dst []byte, m *dnsmsg.Message, at int) []byte {
-	if w := m.Wire; at+1 < len(w) && w[at] >= 0xc0 {
-		at = int(w[at]&0x3f)<<8 | int(w[at+1])
-	}
-	if at == e.ownerAt {
-		return append(dst, dst[e.ownerFrom:e.ownerTo]...)
-	}
-	from := len(dst)
-	dst, _ = dnsmsg.AppendQName(dst, m.Wire, at)
-	dst = escape(dst, from)
-	e.ownerAt, e.ownerFrom, e.ownerTo = at, from, len(dst)
-	return dst
-}
-
-// escape makes the presentation text from the offset from on a JSON string's content: each quote
-// and backslash gets a backslash. There are no other bytes in it that JSON minds.
-func escape(dst []byte, from int) []byte {
-	text := dst[from:]
-	if bytes.IndexByte(text, '\\') < 0 && bytes.IndexByte(text, '"') < 0 {
-		return dst
-	}
-	end := len(dst)
-	for _, c := range text {
-		if c == '"' || c == '\\' {
-			dst = append(dst, 0)
-		}
-	}
-	// From the back, so that nothing is overwritten before it was moved.
-	for i, to := end-1, len(dst)-1; i < to; i, to = i-1, to-1 {
-		dst[to] = dst[i]
-		if c := dst[i]; c == '"' || c == '\\' {
-			to--
-			dst[to] = '\\'
-		}
-	}
-	return dst
+	dst = upperFlags[m.Flags>>8&7].append(dst)
+	dst = lowerFlags[m.Flags>>4&15].append(dst)
+	return appendUint(dst, uint64(m.Size))
 }
 
 // maxMalformedBytes of a malformed message go into its record.
@@ -323,7 +156,7 @@ func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 	dst = append(dst, m.Fault.Reason.String()...)
 	dst = appendUint(append(dst, `"`+keyMalformedOffset...), uint64(m.Fault.Offset))
 	dst = append(dst, keyMalformedBytes+`"`...)
-	dst = hex.AppendEncode(dst, m.Wire[:min(len(m.Wire), maxMalformedBytes)])
+	dst = dnsmsg.AppendHex(dst, m.Wire[:min(len(m.Wire), maxMalformedBytes)])
 	return append(dst, `"}`...)
 }
 
@@ -341,8 +174,3 @@ func insertCounts(dst []byte, at int, m *dnsmsg.Message) []byte {
 	copy(dst[at:], counts)
 	return dst
 }
-
-func appendAddr(dst []byte, a netip.Addr) []byte { return dnsmsg.AppendAddr(dst, a) }
-
-// appendUint appends v in decimal; most of the numbers of a record have one to five digits.
-func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }

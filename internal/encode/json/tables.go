@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package json
+
+import (
+	"strconv"
+
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+)
+
+// The texts below are what stands between two values of a record, put together once from the
+// keys and the mnemonics.
+
+// kinds lead from the digits of the time to the client's address.
+var kinds = struct{ query, response, malformed piece }{
+	pieceOf(`Z"` + keyKind + `"query"` + keyClientIp + `"`),
+	pieceOf(`Z"` + keyKind + `"response"` + keyClientIp + `"`),
+	pieceOf(`Z"` + keyKind + `"malformed"` + keyClientIp + `"`),
+}
+
+func kindOf(m *dnsmsg.Message) *piece {
+	switch {
+	case m.Fault.Reason != dnsmsg.OK:
+		return &kinds.malformed
+	case m.Response():
+		return &kinds.response
+	}
+	return &kinds.query
+}
+
+// opcodes lead from the id to the response code.
+var opcodes = func() (table [16]piece) {
+	for i := range table {
+		table[i] = pieceOf(keyOpcode + `"` + dnsmsg.OpcodeName(uint8(i)) + `"` + keyRcode)
+	}
+	return table
+}()
+
+// rcodes are the response codes that have names, in quotes.
+var rcodes = func() (table [24]piece) {
+	for i := range table {
+		table[i] = pieceOf(`"` + string(dnsmsg.AppendRcode(nil, uint16(i))) + `"`)
+	}
+	return table
+}()
+
+// upperFlags and lowerFlags hold the flags in all their combinations. The lower ones have the
+// reserved bit among them, which is not shown, and lead to the size.
+var (
+	upperFlags = func() (table [8]piece) {
+		for i := range table {
+			table[i] = pieceOf(flag(keyAa, i>>2) + flag(keyTc, i>>1) + flag(keyRd, i))
+		}
+		return table
+	}()
+	lowerFlags = func() (table [16]piece) {
+		for i := range table {
+			table[i] = pieceOf(flag(keyRa, i>>3) + flag(keyAd, i>>1) + flag(keyCd, i) + keySize)
+		}
+		return table
+	}()
+)
+
+func flag(key string, bit int) string { return key + strconv.FormatBool(bit&1 != 0) }
+
+// sectionStarts lead into the first record of a section.
+var sectionStarts = [...]piece{
+	dnsmsg.Answer:     pieceOf(keyAnswers + `[{` + keyRrName + `"`),
+	dnsmsg.Authority:  pieceOf(keyAuthority + `[{` + keyRrName + `"`),
+	dnsmsg.Additional: pieceOf(keyAdditional + `[{` + keyRrName + `"`),
+}
+
+// typeTable has a piece for each type that has a name, but for TA and DLV, which stand far away.
+type typeTable [dnsmsg.TypeIPN + 1]piece
+
+// The types with class IN: they lead from the owner of a record to its TTL, and from the name of
+// the question to what follows its class.
+var (
+	rrTypes       = typesBetween(`"`+keyRrType, keyRrClass+`"IN"`+keyRrTtl)
+	questionTypes = typesBetween(`"`+keyQtype, keyQclass+`"IN"`)
+)
+
+func typesBetween(before, after string) *typeTable {
+	table := new(typeTable)
+	for i := range table {
+		if name := dnsmsg.TypeName(uint16(i)); name != "" {
+			table[i] = pieceOf(before + `"` + name + `"` + after)
+		}
+	}
+	return table
+}
+
+// of returns the piece for a type and class, or nil when there is none.
+func (table *typeTable) of(rrtype, class uint16) *piece {
+	if class == dnsmsg.ClassIN && int(rrtype) < len(table) && table[rrtype].n > 0 {
+		return &table[rrtype]
+	}
+	return nil
+}
+
+// ednsStart leads to the UDP size of EDNS version 0.
+var ednsStart = pieceOf(keyEdns + `{` + keyEdnsVersion + `0` + keyEdnsUdpSize)

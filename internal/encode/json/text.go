@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package json
+
+import (
+	"encoding/binary"
+	"math/bits"
+	"slices"
+	"unicode/utf16"
+)
+
+// piece is a constant text of up to 47 bytes. It is copied as a whole, in three moves, and cut to
+// its length: the compiler calls memmove for texts of more than 16 bytes and for those whose
+// length it does not know, which takes several times as long.
+type piece struct {
+	text [47]byte
+	n    uint8 // 0 in tables with gaps
+}
+
+func pieceOf(text string) (p piece) {
+	p.n = uint8(copy(p.text[:], text))
+	return p
+}
+
+func (p *piece) append(dst []byte) []byte {
+	n := len(dst)
+	if cap(dst)-n < len(p.text) {
+		return append(dst, p.text[:p.n]...)
+	}
+	*(*[len(p.text)]byte)(dst[n : n+len(p.text)]) = p.text
+	return dst[:n+int(p.n)]
+}
+
+// ascii makes eight digits eight characters.
+const ascii = 0x3030303030303030
+
+// digits returns the eight decimal digits of v, which is below 100,000,000, one in a byte, the
+// first in the lowest: first the two numbers of four digits that v consists of, then the four of
+// two in those, then the digits. The divisions by 100 and 10 are multiplications that are exact
+// for numbers so small.
+func digits(v uint64) uint64 {
+	v = v/1e4 | v%1e4<<32
+	q := v * 10486 >> 20 & 0x0000007f_0000007f
+	v = q | (v-q*100)<<16
+	q = v * 103 >> 10 & 0x000f_000f_000f_000f
+	return q | (v-q*10)<<8
+}
+
+// appendUint appends v in decimal. Eight characters are stored and those behind the number cut
+// off, without a branch for how many digits there are: the numbers of DNS have one to five,
+// unforeseeably.
+func appendUint(dst []byte, v uint64) []byte {
+	if v >= 1e8 {
+		dst = appendUint(dst, v/1e8)
+		return binary.LittleEndian.AppendUint64(dst, digits(v%1e8)|ascii)
+	}
+	d := digits(v)
+	zeros := bits.TrailingZeros64(d|1<<56) / 8 // of eight digits the last always stays
+	return binary.LittleEndian.AppendUint64(dst, (d|ascii)>>(zeros*8))[:len(dst)+8-zeros]
+}
+
+// escape makes the presentation text from the offset from on a JSON string's content: each quote
+// and backslash gets a backslash. There are no other bytes in it that JSON minds.
+func escape(dst []byte, from int) []byte {
+	if plain(dst[from:]) {
+		return dst
+	}
+	end, more := len(dst), 0
+	for _, c := range dst[from:] {
+		if c == '"' || c == '\\' {
+			more++
+		}
+	}
+	dst = slices.Grow(dst, more)[:end+more]
+	// From the back, so that nothing is overwritten before it was moved.
+	for i, to := end-1, len(dst)-1; i < to; i, to = i-1, to-1 {
+		dst[to] = dst[i]
+		if c := dst[i]; c == '"' || c == '\\' {
+			to--
+			dst[to] = '\\'
+		}
+	}
+	return dst
+}
+
+// plain tells whether text has neither quotes nor backslashes. It looks at eight bytes at a
+// time, the last eight perhaps twice; the texts are too short for the calls that bytes.IndexByte
+// would be.
+func plain(text []byte) bool {
+	if len(text) < 8 {
+		for _, c := range text {
+			if c == '"' || c == '\\' {
+				return false
+			}
+		}
+		return true
+	}
+	const each = 0x0101010101010101
+	found := uint64(0)
+	for i := 0; ; i = min(i+8, len(text)-8) {
+		word := binary.LittleEndian.Uint64(text[i:])
+		// Subtracting 1 borrows into the highest bit of a byte only if that is 0: text is ASCII.
+		found |= (word ^ '"'*each - each) | (word ^ '\\'*each - each)
+		if i == len(text)-8 {
+			return found&(0x80*each) == 0
+		}
+	}
+}
+
+// appendQuoted appends s as a JSON string of ASCII. It is for the few strings that are not made
+// of DNS data; bytes that are not UTF-8 become U+FFFD, as encoding/json has it.
+func appendQuoted(dst []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	dst = append(dst, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			dst = append(dst, '\\', byte(r))
+		case r >= ' ' && r <= '~':
+			dst = append(dst, byte(r))
+		default:
+			var units [2]uint16
+			for _, u := range utf16.AppendRune(units[:0], r) {
+				dst = append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+			}
+		}
+	}
+	return append(dst, '"')
+}

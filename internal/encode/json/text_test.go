@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package json
+
+import (
+	stdjson "encoding/json"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+func TestNumbersAreWrittenAsStrconvDoes(t *testing.T) {
+	check := func(v uint64) {
+		if got := string(appendUint([]byte("x"), v)); got != "x"+strconv.FormatUint(v, 10) {
+			t.Fatalf("%d is %s", v, got)
+		}
+	}
+	for v := range uint64(100_000) {
+		check(v)
+		check(v * 1009)      // the four digits before
+		check(99999999 - v)  // the largest of eight
+		check(v * v * 7919)  // more than eight
+		check(1<<64 - 1 - v) // the largest
+	}
+	for power := uint64(1); power < 1e19; power *= 10 {
+		check(power - 1)
+		check(power)
+		check(power + 1)
+	}
+}
+
+func TestEveryQuoteAndBackslashIsEscaped(t *testing.T) {
+	replacer := strings.NewReplacer(`"`, `\"`, `\`, `\\`)
+	for length := range 40 {
+		clean := strings.Repeat("a.", 20)[:length]
+		if got := string(escape([]byte(`"\`+clean), 2)); got != `"\`+clean {
+			t.Errorf("%q becomes %q", clean, got)
+		}
+		for at := range length {
+			for _, c := range []string{`"`, `\`} {
+				for _, text := range []string{
+					clean[:at] + c + clean[at+1:],            // one
+					clean[:at] + strings.Repeat(c, 20),       // many at the end
+					strings.Repeat(c, at) + clean[at:],       // many at the start
+					clean[:at] + c + "[]!#" + clean[at:] + c, // the neighbours of both
+				} {
+					got := string(escape([]byte(`"\`+text), 2))
+					if want := `"\` + replacer.Replace(text); got != want {
+						t.Errorf("%q becomes %q, want %q", text, got, want)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestEveryStringCanBeReadBack(t *testing.T) {
+	var all strings.Builder
+	for r := range rune(0x3000) {
+		all.WriteRune(r)
+	}
+	for _, s := range []string{
+		"", "eth0", `"\/`, "\x00\x1f\x7f", all.String(), "\U0001d11e\U0010ffff", "a\xffb\xc3", "\ufffd",
+	} {
+		quoted := appendQuoted(nil, s)
+		for _, c := range quoted {
+			if c < ' ' || c > '~' {
+				t.Fatalf("byte %#x in %.100s", c, quoted)
+			}
+		}
+		var got string
+		if err := stdjson.Unmarshal(quoted, &got); err != nil || got != strings.ToValidUTF8(s, "\ufffd") {
+			t.Errorf("%.100q comes back as %.100q: %v", s, got, err)
+		}
+	}
+}
+
+func TestNoPieceIsCutOff(t *testing.T) {
+	if p := pieceOf(strings.Repeat("x", 48)); p.n != 47 {
+		t.Errorf("48 bytes become %d", p.n)
+	}
+	all := append(opcodes[:], rcodes[:]...)
+	all = append(append(all, upperFlags[:]...), lowerFlags[:]...)
+	all = append(append(all, rrTypes[:]...), questionTypes[:]...)
+	all = append(append(all, sectionStarts[:]...), kinds.query, kinds.response, kinds.malformed, ednsStart)
+	for i := range all {
+		if p := &all[i]; int(p.n) == len(p.text) {
+			t.Errorf("%s is cut, or as long as can be", p.text[:])
+		}
+	}
+}
