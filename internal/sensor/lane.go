@@ -26,9 +26,10 @@ type outlet interface {
 	Value(t int64) []byte
 	// Commit makes what was appended to that slice the next record.
 	Commit(value []byte)
-	// Turn is called every few hundred packets and whenever the source is idle.
+	// Turn is called every few hundred packets and whenever the source is idle. An error means
+	// that nothing more can be put here; Close says why.
 	Turn() error
-	// Close hands on what is left.
+	// Close hands on what is left, and returns the first error there was.
 	Close() error
 }
 
@@ -86,8 +87,9 @@ func (l *lane) read(src capture.Source) error {
 		default:
 			return err
 		}
-		if err := l.turn(); err != nil {
-			return err
+		if l.turn() != nil {
+			l.drain() // no other source is begun, and Close says why
+			return nil
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 // Print writes the records of cfg.Files to w, one on a line, in the order of the files, and
 // returns the ledger. It uses one lane: order matters here more than speed.
 func Print(ctx context.Context, cfg Config, w io.Writer) (ledger.Ledger, error) {
-	out := &lines{w: w, buf: make([]byte, 0, lineBuffer)}
+	out := newLines(w)
 	l, err := newLane(cfg, 0, queue(cfg.Files), out)
 	if err != nil {
 		return ledger.Ledger{}, err
@@ -40,6 +40,8 @@ type lines struct {
 	err     error // of the first write that failed; nothing is written after it
 }
 
+func newLines(w io.Writer) *lines { return &lines{w: w, buf: make([]byte, 0, lineBuffer)} }
+
 // Value implements outlet.
 func (o *lines) Value(int64) []byte {
 	if len(o.buf) >= lineBuffer/2 {
@@ -57,19 +59,14 @@ func (o *lines) Commit(value []byte) {
 
 // Turn implements outlet.
 func (o *lines) Turn() error {
-	if o.err == nil {
-		o.flush()
-	}
+	o.flush()
 	return o.err
 }
 
 // Close implements outlet.
 func (o *lines) Close() error {
-	if o.err == nil {
-		o.flush()
-		return o.err
-	}
-	return nil // Turn has returned it
+	o.flush()
+	return o.err
 }
 
 func (o *lines) flush() {

@@ -31,7 +31,7 @@ type Config struct {
 	Run    string // of this process; see RunID
 
 	Interfaces  []string // to sniff on
-	Lanes       int      // per interface, or that read Files side by side; 0 is one per core
+	Lanes       int      // per interface, or that read Files side by side; 0: see lanesFor
 	RingSize    int      // bytes per lane, for Interfaces
 	Promiscuous bool
 
@@ -65,7 +65,7 @@ const overhead = 32 << 20
 // New checks cfg and builds a sensor that delivers to producer. It opens nothing.
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
 	if cfg.Lanes == 0 {
-		cfg.Lanes = runtime.GOMAXPROCS(0)
+		cfg.Lanes = lanesFor(cfg)
 	}
 	s := &Sensor{cfg: cfg, log: log}
 	inputs, err := s.inputs()
@@ -109,7 +109,8 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 	var lanes []iter.Seq[capture.Source]
 	switch cfg := s.cfg; {
 	case len(cfg.Interfaces) > 0 && len(cfg.Files) > 0:
-		return nil, errors.New("sensor: both interfaces and files: give one kind, and run a second sensor for the other")
+		return nil, errors.New("sensor: both interfaces and files: " +
+			"give one kind, and run a second sensor for the other")
 	case len(cfg.Interfaces) > 0:
 		for _, name := range cfg.Interfaces {
 			g, err := afpacket.NewGroup(ringConfig(cfg, name))
@@ -131,7 +132,8 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 			lanes = append(lanes, one(src))
 		}
 	default:
-		return nil, errors.New("sensor: nothing to read: name an interface (--interface) or a capture file (--read)")
+		return nil, errors.New("sensor: nothing to read: " +
+			"name an interface (--interface) or a capture file (--read)")
 	}
 	return lanes, nil
 }
@@ -166,17 +168,38 @@ func queue(files []string) iter.Seq[capture.Source] {
 	}
 }
 
+// lanesFor returns one lane per core, or as many as memory has room for: with fewer lanes a
+// sensor works, and the default must start on any machine.
+func lanesFor(cfg Config) int {
+	n := runtime.GOMAXPROCS(0)
+	for ; n > 1; n-- {
+		if _, bytes := least(cfg, n*max(1, len(cfg.Interfaces))); bytes <= cfg.Memory {
+			break
+		}
+	}
+	return n
+}
+
+// least returns how many batches so many lanes need at the least, and the memory for all.
+func least(cfg Config, lanes int) (batches, bytes int) {
+	rings := 0
+	if len(cfg.Interfaces) > 0 {
+		rings = lanes * cfg.RingSize
+	}
+	batches = 2*lanes + 2
+	spare := runtime.GOMAXPROCS(0) // one in each compressor
+	return batches, overhead + rings + (batches+spare)*record.ArenaSize(cfg.Deliver.BatchSize)
+}
+
 // newPool makes the pool of batches out of what memory is left.
 func newPool(cfg Config, lanes int) (*record.Pool, error) {
-	arena := record.ArenaSize(cfg.Deliver.BatchSize)
-	rings := len(cfg.Interfaces) * cfg.Lanes * cfg.RingSize
-	spare := runtime.GOMAXPROCS(0) // one in each compressor
-	n := (cfg.Memory-overhead-rings)/arena - spare
-	if least := 2*lanes + 2; n < least {
-		return nil, fmt.Errorf("sensor: memory of %d MiB: %d lanes need at least %d MiB, or fewer lanes, or smaller rings",
-			cfg.Memory>>20, lanes, (overhead+rings+(least+spare)*arena)>>20+1)
+	batches, bytes := least(cfg, lanes)
+	if cfg.Memory < bytes {
+		return nil, fmt.Errorf("sensor: memory of %d MiB: %d lanes need at least %d MiB, "+
+			"or fewer lanes, or smaller rings", cfg.Memory>>20, lanes, bytes>>20+1)
 	}
-	return record.NewPool(n, cfg.Deliver.BatchSize), nil
+	more := (cfg.Memory - bytes) / record.ArenaSize(cfg.Deliver.BatchSize)
+	return record.NewPool(batches+more, cfg.Deliver.BatchSize), nil
 }
 
 // Open begins the capture on interfaces, so that what cannot work fails before anything starts.

@@ -102,7 +102,7 @@ func (s *Source) wait(d time.Duration) bool {
 
 // read gives the next packet of the current capture, or the first of the one after it.
 func (s *Source) read(p *packet.Packet) error {
-	for range len(s.captures) + 1 {
+	for range 2 * len(s.captures) { // the rest of one, and then each of them, at most
 		if s.current == nil {
 			c := s.captures[s.next]
 			s.next = (s.next + 1) % len(s.captures)

@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sensor
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/dnsluice/dnsluice/internal/capture"
+	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/packet"
+)
+
+// inside is set in the process that is in a network namespace of its own.
+const inside = "DNSLUICE_TEST_INSIDE"
+
+// isolated runs the test again, as a process in a network namespace of its own, and tells whether
+// this is that process. A thread in a namespace would not do: lanes open their sockets again on
+// other threads.
+func isolated(t *testing.T) bool {
+	t.Helper()
+	if os.Getenv(inside) != "" {
+		ip(t, "link set lo up")
+		return true
+	}
+	if os.Geteuid() != 0 {
+		cannot(t, "needs root: sudo make test-root")
+	}
+	if _, err := exec.LookPath("ip"); err != nil {
+		cannot(t, "needs the ip command: apt-get install iproute2")
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
+	cmd.Env = append(os.Environ(), inside+"=1")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
+	out, err := cmd.CombinedOutput()
+	switch {
+	case os.IsPermission(err):
+		cannot(t, "needs CAP_SYS_ADMIN to make a network namespace: sudo make test-root")
+	case err != nil:
+		t.Fatalf("%v: %s", err, out)
+	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
+		t.Fatalf("it did not run: %s", out)
+	}
+	return false
+}
+
+func ip(t *testing.T, args string) {
+	t.Helper()
+	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
+		t.Fatalf("ip %s: %v: %s", args, err, out)
+	}
+}
+
+// veth makes a pair of interfaces: near is captured on, frames are sent out of far. They have no
+// addresses, so that nothing but the test talks.
+func veth(t *testing.T) {
+	t.Helper()
+	ip(t, "link add near type veth peer name far")
+	ip(t, "link set near up addrgenmode none")
+	ip(t, "link set far up addrgenmode none")
+}
+
+// sender sends frames out of the interface far, as it is at this moment.
+func sender(t *testing.T) int {
+	t.Helper()
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(fd) })
+	ifr, err := unix.NewIfreq("far")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(ifr.Uint32())}); err != nil {
+		t.Fatal(err)
+	}
+	return fd
+}
+
+// frames returns the Ethernet frames of a capture.
+func frames(t *testing.T, file string) [][]byte {
+	t.Helper()
+	src := pcapfile.New(file)
+	defer src.Close()
+	var all [][]byte
+	for {
+		var p packet.Packet
+		switch err := src.Next(&p); err {
+		case nil:
+			all = append(all, append([]byte(nil), p.Data...))
+		case capture.ErrIdle:
+		case io.EOF:
+			return all
+		default:
+			t.Fatal(err)
+		}
+	}
+}
+
+// live is a running sensor on near, and what comes out of it.
+type live struct {
+	t       *testing.T
+	s       *Sensor
+	brokers []string
+	reader  *kafka.Reader
+	got     int
+	stop    context.CancelFunc
+	ran     chan error
+}
+
+func startLive(t *testing.T) *live {
+	t.Helper()
+	l := &live{t: t, brokers: broker(t), ran: make(chan error, 1)}
+	cfg := settings()
+	cfg.Interfaces, cfg.RingSize = []string{"near"}, 2<<20
+	l.s = build(t, cfg, l.brokers, quiet)
+	if err := l.s.Open(); err != nil {
+		t.Fatal(err)
+	}
+	reader, err := kafka.NewReader(l.brokers, topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(reader.Close)
+	l.reader = reader
+	ctx, cancel := context.WithCancel(t.Context())
+	l.stop = cancel
+	go func() { l.ran <- l.s.Run(ctx) }()
+	return l
+}
+
+// sendUntil sends a frame again and again until a record comes. The kernel drops what is sent
+// before an interface is really up, and what comes before the capture is.
+func (l *live) sendUntil(frame []byte) {
+	l.t.Helper()
+	fd, before := sender(l.t), l.got
+	for end := time.Now().Add(patience); l.got == before; {
+		if _, err := unix.Write(fd, frame); err != nil && err != unix.ENETDOWN {
+			l.t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(l.t.Context(), 100*time.Millisecond)
+		records, _ := l.reader.Read(ctx)
+		cancel()
+		l.got += len(records)
+		if time.Now().After(end) {
+			l.t.Fatalf("no record comes: %+v", l.s.Ledger())
+		}
+	}
+}
+
+// end drains the sensor and compares the ledger with the topic.
+func (l *live) end() []sent {
+	l.t.Helper()
+	l.stop()
+	if err := <-l.ran; err != nil {
+		l.t.Error(err)
+	}
+	back := readBack(l.t, l.brokers)
+	complete(l.t, l.s.Ledger(), back)
+	return back
+}
+
+func TestKernelPacketsBecomeRecords(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	veth(t)
+	l := startLive(t)
+	all := frames(t, own(t, "bind-types.pcap")[0])
+	l.sendUntil(all[0])
+	fd := sender(t)
+	for _, f := range all {
+		if _, err := unix.Write(fd, f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// The records of the capture, as they are without Kafka, beginning at the id: times and the
+	// interface differ.
+	want := map[string]int{}
+	for _, r := range printedRecords(t, own(t, "bind-types.pcap")[0]) {
+		want[fromID(r)]++
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for len(want) > 0 {
+		records, err := l.reader.Read(ctx)
+		if err != nil {
+			t.Fatalf("%v; these do not come: %v", err, want)
+		}
+		for _, r := range records {
+			message := fromID(string(r.Value))
+			if want[message]--; want[message] <= 0 {
+				delete(want, message)
+			}
+		}
+	}
+	if back := l.end(); !strings.Contains(back[0].about, `"interface":"near"`) {
+		t.Errorf("the record does not name the interface: %s", back[0].about)
+	}
+}
+
+func fromID(record string) string {
+	_, message, _ := strings.Cut(record, `"id":`)
+	return strings.TrimSpace(message)
+}
+
+func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	veth(t)
+	l := startLive(t)
+	frame := frames(t, own(t, "bind-types.pcap")[0])[0]
+	l.sendUntil(frame)
+	ip(t, "link del near")
+	veth(t)
+	l.sendUntil(frame)
+	l.end()
+	if n := l.s.Ledger().Stages[0].Detail["reopened"]; n == 0 {
+		t.Error("that it was opened again is not counted")
+	}
+}
+
+func TestKernelRefusalsSayWhatToDo(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	veth(t)
+	open := func(name string) string {
+		cfg := settings()
+		cfg.Interfaces, cfg.RingSize = []string{name}, 2<<20
+		s := build(t, cfg, nobody(t), slog.New(slog.DiscardHandler))
+		err := s.Open()
+		if err == nil {
+			t.Fatal("it opens ", name)
+		}
+		return err.Error()
+	}
+	absent := open("nowhere")
+	runtime.LockOSThread() // for ever: the thread ends with the test
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Fatal(err)
+	}
+	forbidden := open("near")
+	for said, word := range map[string]string{absent: "nowhere", forbidden: "CAP_NET_RAW"} {
+		if !strings.Contains(said, word) || strings.Contains(said, "\n") {
+			t.Errorf("it says %q, want one line with %s", said, word)
+		}
+	}
+}
