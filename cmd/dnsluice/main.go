@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -38,7 +39,8 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitUsage)
 	default:
-		fmt.Fprintln(os.Stderr, "dnsluice:", err)
+		// In one line, also where several files or lanes have failed.
+		fmt.Fprintln(os.Stderr, "dnsluice:", strings.ReplaceAll(err.Error(), "\n", "; "))
 		os.Exit(exitFailure)
 	}
 }
