@@ -220,7 +220,8 @@ func TestASecondSignalEndsAtOnce(t *testing.T) {
 	p := start(t, program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--grace", "1h",
 		"--http", "127.0.0.1:0"))
 	capture.feed("bind-types.pcap")
-	eventually(t, p.address()+"/api/state", fmt.Sprintf(`"messages": %d,`, messages(t, "bind-types.pcap")))
+	captured := fmt.Sprintf(`"messages": %d,`, messages(t, "bind-types.pcap"))
+	eventually(t, p.address()+"/api/state", captured)
 	p.signal(syscall.SIGTERM)
 	p.says("draining")
 	// The first one makes the second deadly a moment after it says so.

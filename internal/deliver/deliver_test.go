@@ -440,6 +440,7 @@ func TestARecordThatNoBatchHoldsIsDroppedAndCounted(t *testing.T) {
 
 func TestValidateNamesWhatCannotWork(t *testing.T) {
 	for name, change := range map[string]func(*Config){
+		"codec":      func(c *Config) { c.Codec = 5 },
 		"batch size": func(c *Config) { c.BatchSize = 1000 },
 		"linger":     func(c *Config) { c.Linger = 0 },
 		"timeout":    func(c *Config) { c.RequestTimeout = -1 },

@@ -47,6 +47,8 @@ const MinBatchSize = 600_000
 // Validate names the first value that cannot work.
 func (c Config) Validate() error {
 	switch {
+	case c.Codec < record.None || c.Codec > record.Zstd:
+		return fmt.Errorf("deliver: there is no codec %d", c.Codec)
 	case c.BatchSize < MinBatchSize:
 		return fmt.Errorf("deliver: batch size of %d bytes: the least is %d, room for the largest record", c.BatchSize, MinBatchSize)
 	case c.Linger <= 0 || c.RequestTimeout <= 0 || c.MetadataMaxAge <= 0:
@@ -56,6 +58,10 @@ func (c Config) Validate() error {
 	}
 	return nil
 }
+
+// Compressors returns how many goroutines compress batches. Each has a spare arena besides the
+// pool. A core compresses some 2 million records a second, so no sensor needs more than a few.
+func Compressors() int { return min(runtime.GOMAXPROCS(0), 4) }
 
 // maxAhead is how far ahead of the clock the newest time stamp of a batch may be. Brokers refuse
 // what is message.timestamp.after.max.ms ahead, 1 h since Kafka 4.0 (KIP-1030).
@@ -102,7 +108,7 @@ func New(cfg Config, pool *record.Pool, producer Producer, log *slog.Logger) (*D
 // still held is dropped and counted. It owns every goroutine that it starts and waits for them.
 // The producer is left open.
 func (d *Delivery) Run(ctx context.Context) error {
-	compressors := make([]*record.Compressor, max(1, runtime.GOMAXPROCS(0)))
+	compressors := make([]*record.Compressor, Compressors())
 	for i := range compressors {
 		c, err := record.NewCompressor(d.cfg.Codec, d.pool)
 		if err != nil {

@@ -187,8 +187,7 @@ func least(cfg Config, lanes int) (batches, bytes int) {
 		rings = lanes * cfg.RingSize
 	}
 	batches = 2*lanes + 2
-	spare := runtime.GOMAXPROCS(0) // one in each compressor
-	return batches, overhead + rings + (batches+spare)*record.ArenaSize(cfg.Deliver.BatchSize)
+	return batches, overhead + rings + (batches+deliver.Compressors())*record.ArenaSize(cfg.Deliver.BatchSize)
 }
 
 // newPool makes the pool of batches out of what memory is left.

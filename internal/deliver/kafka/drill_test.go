@@ -135,7 +135,7 @@ func (r *rig) state(want deliver.State) {
 }
 
 // steady is how long a fault is watched.
-const steady = 300 * time.Millisecond
+const steady = 200 * time.Millisecond
 
 // endure looks at a fault for a while: the state must stay, and nobody may hammer at the
 // cluster. The longest pause is 100 ms, so that each of 4 workers may knock 3 times, each with

@@ -17,7 +17,9 @@ import (
 // error, count times, or until the drill is healed with nothing.
 func answering(key kmsg.Key, err *kerr.Error, count int) func(*rig) {
 	return func(r *rig) {
-		h := r.c.Fault(kfake.Fault{Keys: []kmsg.Key{key}, Err: err, Count: count, TopLevel: key == kmsg.InitProducerID})
+		h := r.c.Fault(kfake.Fault{
+			Keys: []kmsg.Key{key}, Err: err, Count: count, TopLevel: key == kmsg.InitProducerID,
+		})
 		r.Cleanup(h.Remove)
 		if count < 0 {
 			r.mend = h.Remove
@@ -189,33 +191,52 @@ var drills = []drill{
 				return pass
 			}
 		}), want: deliver.NoLeaderState, heal: unwired, after: once},
-	{name: "sequences are out of order", fault: answering(kmsg.Produce, kerr.OutOfOrderSequenceNumber, 8), after: again},
-	{name: "producers are forgotten", fault: answering(kmsg.Produce, kerr.UnknownProducerID, 8), after: again},
+	{name: "sequences are out of order", fault: answering(kmsg.Produce, kerr.OutOfOrderSequenceNumber, 8),
+		after: again},
+	{name: "producers are forgotten", fault: answering(kmsg.Produce, kerr.UnknownProducerID, 8),
+		after: again},
 	{name: "producers are fenced until somebody looks",
-		fault: answering(kmsg.Produce, kerr.InvalidProducerEpoch, -1), want: deliver.BrokerError, heal: mended, after: again},
+		fault: answering(kmsg.Produce, kerr.InvalidProducerEpoch, -1),
+		want:  deliver.BrokerError, heal: mended, after: again},
 	{name: "too few replicas are in sync",
-		fault: answering(kmsg.Produce, kerr.NotEnoughReplicas, -1), want: deliver.NotEnoughReplicas, heal: mended, after: once},
+		fault: answering(kmsg.Produce, kerr.NotEnoughReplicas, -1),
+		want:  deliver.NotEnoughReplicas, heal: mended, after: once},
 	{name: "too few replicas are in sync after the append",
-		fault: answering(kmsg.Produce, kerr.NotEnoughReplicasAfterAppend, -1), want: deliver.NotEnoughReplicas, heal: mended, after: once},
+		fault: answering(kmsg.Produce, kerr.NotEnoughReplicasAfterAppend, -1),
+		want:  deliver.NotEnoughReplicas, heal: mended, after: once},
 	{name: "replicas do not follow in time",
-		fault: answering(kmsg.Produce, kerr.RequestTimedOut, -1), want: deliver.NoAnswer, heal: mended, after: once},
+		fault: answering(kmsg.Produce, kerr.RequestTimedOut, -1),
+		want:  deliver.NoAnswer, heal: mended, after: once},
 	{name: "the leader moves after the append",
-		fault: wired(answered(pass, code(kerr.NotLeaderForPartition))), want: deliver.NoLeaderState, heal: unwired, after: once},
+		fault: wired(answered(pass, code(kerr.NotLeaderForPartition))),
+		want:  deliver.NoLeaderState, heal: unwired, after: once},
 	{name: "the partition leaves the broker after the append",
-		fault: wired(answered(pass, code(kerr.UnknownTopicOrPartition))), want: deliver.TopicMissing, heal: unwired, after: once},
+		fault: wired(answered(pass, code(kerr.UnknownTopicOrPartition))),
+		want:  deliver.TopicMissing, heal: unwired, after: once},
 	{name: "the right to write is revoked",
-		fault: answering(kmsg.Produce, kerr.TopicAuthorizationFailed, -1), want: deliver.Unauthorized, heal: mended, after: once},
+		fault: answering(kmsg.Produce, kerr.TopicAuthorizationFailed, -1),
+		want:  deliver.Unauthorized, heal: mended, after: once},
 	{name: "the right to see the topic is revoked",
-		fault: answering(kmsg.Metadata, kerr.TopicAuthorizationFailed, -1), heal: mended, after: once},
+		fault: answering(kmsg.Metadata, kerr.TopicAuthorizationFailed, -1), heal: mended,
+		after: once},
 	{name: "identities are refused once", start: func(r *rig) {
-		r.c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ClusterAuthorizationFailed, TopLevel: true})
-	}, after: once},
+		r.c.Fault(kfake.Fault{
+			Keys: []kmsg.Key{kmsg.InitProducerID}, Err: kerr.ClusterAuthorizationFailed, TopLevel: true,
+		})
+	}, after: func(r *rig, n deliver.Counters) {
+		once(r, n)
+		if n.Failed != 1 {
+			r.Errorf("%+v", n)
+		}
+	}},
 	{name: "identities are refused until the right is granted",
-		start: answering(kmsg.InitProducerID, kerr.ClusterAuthorizationFailed, -1), want: deliver.Unauthorized, heal: mended, after: once},
+		start: answering(kmsg.InitProducerID, kerr.ClusterAuthorizationFailed, -1),
+		want:  deliver.Unauthorized, heal: mended, after: once},
 	{name: "batches arrive corrupted",
-		fault: answering(kmsg.Produce, kerr.CorruptMessage, -1), want: deliver.BrokerError, heal: mended, after: once},
+		fault: answering(kmsg.Produce, kerr.CorruptMessage, -1),
+		want:  deliver.BrokerError, heal: mended, after: once},
 	{name: "an error that nobody knows",
-		fault: wired(answered(pass, func(p *kmsg.ProduceResponse) { p.Topics[0].Partitions[0].ErrorCode = 12345 })),
+		fault: wired(answered(pass, code(&kerr.Error{Code: 12345}))),
 		want:  deliver.BrokerError, heal: unwired, after: once},
 	{name: "batches are too large", fault: answering(kmsg.Produce, kerr.MessageTooLarge, 3),
 		after: func(r *rig, n deliver.Counters) {
@@ -240,11 +261,13 @@ var drills = []drill{
 		answered(pass, func(*kmsg.ProduceResponse) { <-time.After(20 * time.Millisecond) })(w)
 	}), want: deliver.Flowing, heal: unwired, after: once},
 	{name: "brokers take batches and never answer",
-		fault: wired(asked(kmsg.Produce, hang)), want: deliver.NoAnswer, heal: unwired, after: once},
+		fault: wired(asked(kmsg.Produce, hang)),
+		want:  deliver.NoAnswer, heal: unwired, after: once},
 	{name: "brokers append batches and the answers are lost",
 		fault: wired(answered(hang, nil)), want: deliver.NoAnswer, heal: unwired, after: once},
 	{name: "connections are cut before the append",
-		fault: wired(asked(kmsg.Produce, cut)), want: deliver.Unreachable, heal: unwired, after: once},
+		fault: wired(asked(kmsg.Produce, cut)),
+		want:  deliver.Unreachable, heal: unwired, after: once},
 	{name: "connections are cut after the append", brokers: 3,
 		fault: wired(answered(cut, nil)), want: deliver.Unreachable, heal: unwired, after: once},
 	{name: "connections are cut in the middle of answers",

@@ -92,7 +92,7 @@ func TestAValueIsTheSameWhateverItIsAppendedTo(t *testing.T) {
 		m := message(s.wire, s.change)
 		want := enc.Append(nil, 42, m)
 		for _, dst := range [][]byte{
-			[]byte("before"), make([]byte, 100, 100), make([]byte, 7, 300), make([]byte, 9, 1<<16),
+			[]byte("before"), make([]byte, 100), make([]byte, 7, 300), make([]byte, 9, 1<<16),
 		} {
 			had := string(dst)
 			got := string(enc.Append(dst, 42, m))

@@ -64,7 +64,7 @@ func samples(t testing.TB) []sample {
 			}}.wire(t), nil},
 		{"no such name", parts{flags: 0x8583, questions: []string{"nope.example.com. IN AAAA"},
 			authority: []string{
-				"example.com. 3600 IN SOA ns1.example.com. hostmaster.example.com. 7 7200 3600 1209600 300",
+				"example.com. 3600 IN SOA ns1.example.com. hostmaster.example.com. 7 7200 3600 86400 300",
 			}, edns: ednsDO}.wire(t), nil},
 		{"a referral", parts{flags: 0x8000, questions: []string{"a.example. IN MX"},
 			authority:  []string{"example. 86400 IN NS ns1.example.", "example. 86400 IN NS ns2.example."},

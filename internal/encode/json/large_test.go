@@ -146,3 +146,16 @@ func TestNamesThatPointIntoEachOther(t *testing.T) {
 		t.Errorf("got  %s\nwant %s", all, want)
 	}
 }
+
+func TestNamesThatPointFarBack(t *testing.T) {
+	// A pointer reaches 16,383 bytes; with one bit less of it this one would reach the question.
+	const far = 1<<13 + dnsmsg.HeaderLen
+	gap := record("\x00", 10, 1, strings.Repeat("x", far-dnsmsg.HeaderLen-len(toExample)-11))
+	m := message(header(aResponse, 1, 3, 0, 0, toExample, gap,
+		record("\x03far\x00", 10, 1, ""), record("\xe0\x0c", 10, 1, "")), nil)
+	v := value(m)
+	sound(t, v, m)
+	if n := strings.Count(string(v), `"name":"far"`); n != 2 || int(m.RRs[1].Name) != far {
+		t.Errorf("%d records of the name at %d", n, m.RRs[1].Name)
+	}
+}

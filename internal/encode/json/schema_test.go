@@ -79,7 +79,8 @@ func (r *rules) checkObject(object map[string]any) error {
 
 func readSchema(t *testing.T) *rules {
 	t.Helper()
-	dec := stdjson.NewDecoder(bytes.NewReader(bytes.Replace(schema.JSON, []byte("$schema"), []byte("schema"), 1)))
+	text := bytes.Replace(schema.JSON, []byte("$schema"), []byte("schema"), 1)
+	dec := stdjson.NewDecoder(bytes.NewReader(text))
 	dec.DisallowUnknownFields()
 	r := &rules{}
 	if err := dec.Decode(r); err != nil {

@@ -33,7 +33,7 @@ func options(c *Config) []option {
 		{key: "capture.promiscuous", value: yesno(&capture.Promiscuous),
 			help: "Take what is addressed to other machines as well, as on a mirror port."},
 		{key: "capture.lanes", value: number(&capture.Lanes),
-			help: "Lanes that share each interface. 0 is one per core."},
+			help: "Lanes that share each interface. 0 is one per core, if memory has room."},
 		{key: "capture.ring_size", value: size(&capture.RingSize),
 			help: "Memory that the kernel fills with packets, for each lane."},
 
