@@ -210,8 +210,12 @@ func (d *cursor) hip(dst []byte) []byte {
 	dst = append(appendU8(dst, algorithm), ' ')
 	dst = append(appendHex(dst, tag, hexUpper), ' ')
 	dst = appendBase64(dst, key)
+	// Names here are not compressed (RFC 8005, section 5). If they could be, each two bytes would
+	// become a thousand, 32,000 times; of a name that is not, no byte becomes more than four.
+	servers, from := len(dst), d.off
 	for !d.bad && d.off < d.end {
 		dst = d.name(append(dst, ' '))
+		d.bad = d.bad || len(dst)-servers > 4*(d.off-from)
 	}
 	return dst
 }
