@@ -195,9 +195,11 @@ func TestAPartitionThatWentAndCameBackIsLeftToOneWorker(t *testing.T) {
 			time.Sleep(time.Second) // virtual
 			r.put(in, 0)
 		}
+		c.mu.Lock()
 		if c.most > 1 {
 			t.Errorf("%d requests at a time for one partition", c.most)
 		}
+		c.mu.Unlock()
 		r.c.mu.Lock()
 		r.c.onProduce = nil
 		r.c.mu.Unlock()

@@ -59,7 +59,8 @@ func TestABatchLingersNoLongerThanItMay(t *testing.T) {
 func TestWhateverTheClusterDoesNothingIsLost(t *testing.T) {
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
-			rng := rand.New(rand.NewPCG(seed, 1))
+			rng := rand.New(rand.NewPCG(seed, 1)) // the cluster's, guarded by its mutex
+			load := rand.New(rand.NewPCG(seed, 2))
 			r := newRig(t, 1+rng.IntN(5), 4+rng.IntN(6))
 			r.c.onProduce = func(int32) outcome {
 				if rng.IntN(10) == 0 { // a leader moves or is lost
@@ -85,8 +86,8 @@ func TestWhateverTheClusterDoesNothingIsLost(t *testing.T) {
 			r.run()
 			in := r.d.FileIntake(r.hard)
 			for range 40 {
-				r.put(in, rng.IntN(3000))
-				time.Sleep(time.Duration(rng.IntN(300)) * time.Millisecond) // virtual
+				r.put(in, load.IntN(3000))
+				time.Sleep(time.Duration(load.IntN(300)) * time.Millisecond) // virtual
 			}
 			n := r.finish(in)
 			r.check(n)
@@ -308,9 +309,11 @@ func TestTheClusterNeedNotBeThereAtTheStart(t *testing.T) {
 		if s := r.d.Status(); s.State != Unresolvable || s.State.Ready() || s.OldestAge < 0 {
 			t.Errorf("%+v", s)
 		}
+		r.c.mu.Lock()
 		if r.c.looked > 15 {
 			t.Errorf("knocked %d times in 30 s", r.c.looked)
 		}
+		r.c.mu.Unlock()
 		time.Sleep(40 * time.Second) // virtual
 		r.put(in, 0)
 		synctest.Wait()

@@ -62,6 +62,7 @@ func (w *wire) listen(network, address string) (net.Listener, error) {
 	if err := g.up(address); err != nil {
 		return nil, err
 	}
+	g.addr = g.ln.Addr() // for good
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	g.node = len(w.gates)
@@ -134,7 +135,7 @@ func (g *gate) up(address string) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.ln, g.addr = ln, ln.Addr()
+	g.ln = ln
 	go g.accept(ln)
 	return nil
 }
