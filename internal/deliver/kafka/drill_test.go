@@ -65,7 +65,10 @@ func newRig(t testing.TB, d drill) *rig {
 	r := &rig{TB: t, done: make(chan error, 1), quit: make(chan struct{})}
 	r.c, r.w = newCluster(t, d.brokers, opts...)
 	cfg := deliver.DefaultConfig()
-	cfg.RequestTimeout = time.Second
+	cfg.RequestTimeout = 10 * time.Second
+	if d.want == deliver.NoAnswer {
+		cfg.RequestTimeout = time.Second // for this is waited for
+	}
 	cfg.BackoffMin, cfg.BackoffMax = 10*time.Millisecond, 100*time.Millisecond
 	cfg.MetadataMaxAge = 200 * time.Millisecond
 	cfg.BatchSize = deliver.MinBatchSize

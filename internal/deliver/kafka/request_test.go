@@ -201,7 +201,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		return n
 	}
 	until(t, "other tests are over", func() bool { return ours() == 0 })
-	r := newRig(t, drill{brokers: 2, partitions: 4})
+	r := newRig(t, drill{brokers: 2, partitions: 4, want: deliver.NoAnswer})
 	r.run()
 	r.acknowledged(10)
 	wired(asked(kmsg.Produce, hang))(r)

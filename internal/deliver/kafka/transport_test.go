@@ -21,9 +21,13 @@ import (
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
-// patience is the time-out of requests in tests that wait for it. The client takes no less than
-// 300 ms.
-const patience = 450 * time.Millisecond
+// The time-outs of requests. Where nothing is to be waited for, there is time for a machine that
+// has other things to do.
+const (
+	soon  = 500 * time.Millisecond // for the end of the time; the client takes no less than 300 ms
+	late  = 2 * time.Second        // for the end of a dial, half of that
+	never = 20 * time.Second
+)
 
 // onKey returns a wire's ask that does what to requests of that key at node 1, and passes the
 // rest.
@@ -76,28 +80,29 @@ func (w *wire) move(node int32, address string) {
 func TestWhatHappenedToABatchWhenNoAnswerCame(t *testing.T) {
 	for _, c := range []struct {
 		name    string
+		timeout time.Duration
 		trouble func(t *testing.T, w *wire) // before the client knows the brokers
 		state   deliver.State
 		verdict deliver.Verdict
 		there   int64 // records in the log
 	}{
-		{"the dial is refused", func(_ *testing.T, w *wire) { w.down(1) },
+		{"the dial is refused", never, func(_ *testing.T, w *wire) { w.down(1) },
 			deliver.Unreachable, deliver.Unsent, 0},
-		{"the dial is not answered", func(t *testing.T, w *wire) { w.move(1, unanswered(t)) },
+		{"the dial is not answered", late, func(t *testing.T, w *wire) { w.move(1, unanswered(t)) },
 			deliver.Unreachable, deliver.Unsent, 0},
-		{"the dial is answered and the connection closed", func(t *testing.T, w *wire) { w.move(1, closing(t)) },
+		{"the dial is answered and the connection closed", never, func(t *testing.T, w *wire) { w.move(1, closing(t)) },
 			deliver.Unreachable, deliver.Unsent, 0},
-		{"the connection is taken and nothing is answered", asks(onKey(kmsg.ApiVersions, hang)),
+		{"the connection is taken and nothing is answered", soon, asks(onKey(kmsg.ApiVersions, hang)),
 			deliver.NoAnswer, deliver.Unsent, 0},
-		{"the batch is read and nothing is answered", asks(onKey(kmsg.Produce, hang)),
+		{"the batch is read and nothing is answered", soon, asks(onKey(kmsg.Produce, hang)),
 			deliver.NoAnswer, deliver.Unknown, 0},
-		{"the batch is appended and nothing is answered", answers(onAnswer(kmsg.Produce, hang)),
+		{"the batch is appended and nothing is answered", late, answers(onAnswer(kmsg.Produce, hang)),
 			deliver.NoAnswer, deliver.Unknown, 1},
-		{"the connection is cut while the batch is read", asks(onKey(kmsg.Produce, cut)),
+		{"the connection is cut while the batch is read", never, asks(onKey(kmsg.Produce, cut)),
 			deliver.Unreachable, deliver.Unknown, 0},
-		{"the connection is cut after the append", answers(onAnswer(kmsg.Produce, cut)),
+		{"the connection is cut after the append", never, answers(onAnswer(kmsg.Produce, cut)),
 			deliver.Unreachable, deliver.Unknown, 1},
-		{"the connection is cut in the middle of the answer", answers(onAnswer(kmsg.Produce, half)),
+		{"the connection is cut in the middle of the answer", never, answers(onAnswer(kmsg.Produce, half)),
 			deliver.Unreachable, deliver.Unknown, 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -108,18 +113,14 @@ func TestWhatHappenedToABatchWhenNoAnswerCame(t *testing.T) {
 				t.Fatal(err)
 			}
 			c.trouble(t, w)
-			cl := newClient(t, patience, seed)
+			cl := newClient(t, c.timeout, seed)
 			if _, err := cl.Leaders(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			start := time.Now()
 			err := cl.Produce(cl.within(t), 1, 0, newBatch(t, record.None, record.NoProducer, -1, "x"))
 			f := faultOf(t, err)
 			if f.State != c.state || f.Verdict != c.verdict {
 				t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
-			}
-			if took := time.Since(start); took > 4*patience {
-				t.Errorf("took %v", took)
 			}
 			if there := k.PartitionInfo(topic, 0).HighWatermark; there != c.there {
 				t.Errorf("%d records are there, want %d", there, c.there)
@@ -216,38 +217,39 @@ func TestWhyTheClusterIsNotReached(t *testing.T) {
 	}
 	for _, c := range []struct {
 		name    string
+		timeout time.Duration
 		brokers func(t *testing.T) []string
 		state   deliver.State
 	}{
-		{"nobody listens", func(t *testing.T) []string {
+		{"nobody listens", never, func(t *testing.T) []string {
 			return []string{closed(t)}
 		}, deliver.Unreachable},
-		{"nobody answers the dial", func(t *testing.T) []string {
+		{"nobody answers the dial", late, func(t *testing.T) []string {
 			return []string{unanswered(t)}
 		}, deliver.Unreachable},
-		{"no name resolves", func(*testing.T) []string {
+		{"no name resolves", never, func(*testing.T) []string {
 			return []string{"no..such..name:9092"} // no name at all, so no server is asked
 		}, deliver.Unresolvable},
-		{"a load balancer takes and closes", func(t *testing.T) []string {
+		{"a load balancer takes and closes", never, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.refusing = true })
 			return k.ListenAddrs()
 		}, deliver.Unreachable},
-		{"the broker takes and says nothing", func(t *testing.T) []string {
+		{"the broker takes and says nothing", soon, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.ask = func(int, kmsg.Key, []byte) move { return hang } })
 			return k.ListenAddrs()
 		}, deliver.NoAnswer},
-		{"the broker hears and says nothing about topics", func(t *testing.T) []string {
+		{"the broker hears and says nothing about topics", soon, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.answer = func(int, kmsg.Response) move { return hang } })
 			return k.ListenAddrs()
 		}, deliver.NoAnswer},
-		{"the broker wants credentials", func(t *testing.T) []string {
+		{"the broker wants credentials", never, func(t *testing.T) []string {
 			k, _ := newCluster(t, 1, kfake.EnableSASL())
 			return k.ListenAddrs()
 		}, deliver.AuthFailed},
-		{"the broker wants TLS and closes", func(t *testing.T) []string {
+		{"the broker wants TLS and closes", never, func(t *testing.T) []string {
 			k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(certificate(t)))
 			if err != nil {
 				t.Fatal(err)
@@ -255,21 +257,17 @@ func TestWhyTheClusterIsNotReached(t *testing.T) {
 			t.Cleanup(k.Close)
 			return k.ListenAddrs()
 		}, deliver.Unreachable},
-		{"the broker wants TLS and says so", func(t *testing.T) []string {
+		{"the broker wants TLS and says so", never, func(t *testing.T) []string {
 			return []string{alerting(t)}
 		}, deliver.TLSFailed},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			cl := newClient(t, patience, c.brokers(t)...)
-			start := time.Now()
+			cl := newClient(t, c.timeout, c.brokers(t)...)
 			_, err := cl.Leaders(cl.within(t))
 			f := faultOf(t, err)
 			if f.State != c.state || f.Verdict != deliver.Unsent {
 				t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
-			}
-			if took := time.Since(start); took > 4*patience {
-				t.Errorf("took %v", took)
 			}
 			_, err = cl.Identity(cl.within(t))
 			if f := faultOf(t, err); f.State != c.state || f.Verdict != deliver.Unsent {
