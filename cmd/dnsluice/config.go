@@ -29,6 +29,7 @@ func configCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		warn(c, loaded)
 		return loaded.WriteYAML(c.OutOrStdout())
 	}
 	return c

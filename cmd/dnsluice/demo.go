@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -95,7 +96,7 @@ func demo(ctx context.Context, o demoOptions, out io.Writer) error {
 	if err := s.Open(); err != nil {
 		return err
 	}
-	debug.SetMemoryLimit(int64(cfg.Ops.Memory))
+	debug.SetMemoryLimit(s.HeapLimit())
 	if o.length > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.length)
@@ -143,8 +144,7 @@ func showAndCompare(ctx context.Context, s *sensor.Sensor, brokers []string, scr
 			acknowledged := s.Ledger().Acknowledged
 			comparison := back.waitFor(acknowledged)
 			screen.draw(s, back)
-			screen.last(s, comparison)
-			return comparison.err()
+			return errors.Join(comparison.err(), screen.last(s, comparison))
 		}
 	}
 }

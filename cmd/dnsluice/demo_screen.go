@@ -69,8 +69,8 @@ func (r shown) line() string {
 	return text
 }
 
-// last prints the end of the demo.
-func (s *screen) last(sensor *sensor.Sensor, c comparison) {
+// last prints the end of the demo. Its error is that of the output, which nothing before reported.
+func (s *screen) last(sensor *sensor.Sensor, c comparison) error {
 	fmt.Fprintln(s.out)
 	if !s.paint {
 		sensor.Ledger().WriteText(s.out)
@@ -78,7 +78,10 @@ func (s *screen) last(sensor *sensor.Sensor, c comparison) {
 	}
 	fmt.Fprintf(s.out, "acknowledged %s, read back %s, more than once %s\n",
 		ledger.Number(c.acknowledged), ledger.Number(c.readBack), ledger.Number(c.twice))
-	if c.err() == nil {
-		fmt.Fprintln(s.out, "every record that was delivered was read back")
+	verdict := "every record that was delivered was read back"
+	if c.err() != nil {
+		verdict = "that does not agree"
 	}
+	_, err := fmt.Fprintln(s.out, verdict)
+	return err
 }

@@ -39,8 +39,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitUsage)
 	default:
-		// In one line, also where several files or lanes have failed.
-		fmt.Fprintln(os.Stderr, "dnsluice:", strings.ReplaceAll(err.Error(), "\n", "; "))
+		fmt.Fprintln(os.Stderr, "dnsluice:", oneLine(err))
 		os.Exit(exitFailure)
 	}
 }
@@ -61,6 +60,18 @@ func command() *cobra.Command {
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
 		versionCommand())
 	return root
+}
+
+// maxErrors is how many errors one line names.
+const maxErrors = 5
+
+// oneLine writes the errors of several files or lanes in one line.
+func oneLine(err error) string {
+	all := strings.Split(err.Error(), "\n")
+	if more := len(all) - maxErrors; more > 0 {
+		all = append(all[:maxErrors], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(all, "; ")
 }
 
 // usageError is wrong usage of the command line.

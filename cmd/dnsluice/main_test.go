@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -117,6 +119,20 @@ func TestAFullDiskIsAFailure(t *testing.T) {
 		if !strings.Contains(r.stderr, "no space left") || strings.Count(r.stderr, "\n") != 1 {
 			t.Errorf("%s: want one line: %s", file, r.stderr)
 		}
+	}
+	demo := program(t, "demo", "--for", "500ms", "--rate", "200")
+	demo.Stdout = full
+	execute(t, demo).expect(t, 1)
+}
+
+func TestOneLineNamesAFewErrors(t *testing.T) {
+	var all []error
+	for i := range 100 {
+		all = append(all, fmt.Errorf("file %d", i))
+	}
+	want := "file 0; file 1; file 2; file 3; file 4; and 95 more"
+	if got := oneLine(errors.Join(all...)); got != want {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"errors"
+	"fmt"
 	"os"
 	"time"
 
@@ -11,6 +13,13 @@ import (
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/sensor"
 )
+
+// warn prints the warnings of the configuration.
+func warn(c *cobra.Command, loaded *config.Loaded) {
+	for _, w := range loaded.Warnings {
+		fmt.Fprintln(c.ErrOrStderr(), "warning:", w)
+	}
+}
 
 func readCommand() *cobra.Command {
 	c := &cobra.Command{
@@ -27,12 +36,18 @@ func readCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		_, err = sensor.Print(c.Context(), sensor.Config{
+		warn(c, loaded)
+		l, err := sensor.Print(c.Context(), sensor.Config{
 			Sensor: loaded.Config.Sensor,
 			Run:    sensor.RunID(time.Now()),
 			Files:  files,
 			Ports:  loaded.Config.Capture.Ports,
 		}, c.OutOrStdout())
+		if l.Packets > 0 && l.Messages == 0 {
+			// Silence would be taken for a capture without DNS.
+			fmt.Fprintf(c.ErrOrStderr(), "no DNS message in %d packets:\n", l.Packets)
+			return errors.Join(err, l.WriteText(c.ErrOrStderr()))
+		}
 		return err
 	}
 	return c

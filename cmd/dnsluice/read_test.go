@@ -188,5 +188,8 @@ func TestReadTakesThePortsItIsTold(t *testing.T) {
 	cmd := program(t, "read", "--ports", "5353,5355", captures+"bind-types.pcap")
 	if r := execute(t, cmd).expect(t, 0); r.stdout != "" {
 		t.Errorf("records of port 53: %s", r.stdout)
+	} else if !strings.Contains(r.stderr, "no DNS message in 146 packets") ||
+		!strings.Contains(r.stderr, "port 146") {
+		t.Errorf("why there is nothing is not said: %s", r.stderr)
 	}
 }

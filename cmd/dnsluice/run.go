@@ -116,7 +116,13 @@ type service struct {
 
 // run runs the sensor, and at the end writes the ledger.
 func (s service) run(ctx context.Context, stderr io.Writer) error {
-	debug.SetMemoryLimit(int64(s.cfg.Ops.Memory))
+	debug.SetMemoryLimit(s.sensor.HeapLimit())
+	if file := s.cfg.Ops.Ledger; file != "" {
+		// An empty one first: a path that cannot be written to must not be found out at the end.
+		if err := s.sensor.Ledger().WriteFile(file); err != nil {
+			return err
+		}
+	}
 	if err := s.sensor.Open(); err != nil {
 		return err
 	}

@@ -445,7 +445,7 @@ func TestValidateNamesWhatCannotWork(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"codec":      func(c *Config) { c.Codec = 5 },
 		"batch size": func(c *Config) { c.BatchSize = 1000 },
-		"linger":     func(c *Config) { c.Linger = 0 },
+		"linger":     func(c *Config) { c.Linger = -1 },
 		"timeout":    func(c *Config) { c.RequestTimeout = -1 },
 		"age":        func(c *Config) { c.MetadataMaxAge = 0 },
 		"backoff":    func(c *Config) { c.BackoffMax = c.BackoffMin - 1 },

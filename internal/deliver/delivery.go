@@ -51,8 +51,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("deliver: there is no codec %d", c.Codec)
 	case c.BatchSize < MinBatchSize:
 		return fmt.Errorf("deliver: batch size of %d bytes: the least is %d, room for the largest record", c.BatchSize, MinBatchSize)
-	case c.Linger <= 0 || c.RequestTimeout <= 0 || c.MetadataMaxAge <= 0:
-		return errors.New("deliver: linger, request timeout and metadata age must be above 0")
+	case c.Linger < 0 || c.RequestTimeout <= 0 || c.MetadataMaxAge <= 0:
+		return errors.New("deliver: request timeout and metadata age must be above 0, linger not below")
 	case c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin:
 		return errors.New("deliver: the pauses must be above 0, the longest not below the first")
 	}

@@ -18,6 +18,7 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
+	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/packet"
 )
@@ -219,6 +220,20 @@ func fromID(record string) string {
 	return strings.TrimSpace(message)
 }
 
+// awaitState waits until the sensor is in a state that ok takes.
+func (l *live) awaitState(ok func(deliver.State) bool) {
+	l.t.Helper()
+	deadline := time.Now().Add(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !ok(l.s.Status().State) {
+		if time.Now().After(deadline) {
+			l.t.Fatalf("%+v", l.s.Status())
+		}
+		<-tick.C
+	}
+}
+
 func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
 	if !isolated(t) {
 		return
@@ -228,8 +243,13 @@ func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
 	frame := frames(t, own(t, "bind-types.pcap")[0])[0]
 	l.sendUntil(frame)
 	ip(t, "link del near")
+	l.awaitState(func(s deliver.State) bool { return s == CaptureDown })
+	if s := l.s.Status(); !strings.Contains(s.Sentence, "near") || s.State.Ready() {
+		t.Errorf("%+v", s)
+	}
 	veth(t)
 	l.sendUntil(frame)
+	l.awaitState(deliver.State.Ready)
 	l.end()
 	if n := l.s.Ledger().Stages[0].Detail["reopened"]; n == 0 {
 		t.Error("that it was opened again is not counted")

@@ -22,7 +22,7 @@ import (
 const (
 	ownCaptures    = "../../testdata"
 	sharedCaptures = "../../../shared/pcaps"
-	listed         = "testdata/differences.tsv"
+	listed         = "../../testdata/differences.txt"
 )
 
 // TestOurCapturesAsTsharkSeesThem compares what is printed with tshark's lists, message by

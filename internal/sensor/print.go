@@ -4,6 +4,7 @@ package sensor
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 
@@ -21,6 +22,9 @@ func Print(ctx context.Context, cfg Config, w io.Writer) (ledger.Ledger, error) 
 	stop := context.AfterFunc(ctx, l.drain)
 	defer stop()
 	err = l.run()
+	if ctx.Err() != nil {
+		err = errors.Join(err, errInterrupted)
+	}
 	t := l.count()
 	return ledger.Of(t.stages(), ledger.Totals{
 		Packets: t.capture.Received, Messages: t.decode.Messages,

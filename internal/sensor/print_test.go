@@ -123,8 +123,8 @@ func TestPrintingStopsWhenItIsToldTo(t *testing.T) {
 		printed <- err
 	}()
 	cancel()
-	if err := <-printed; err != nil {
-		t.Error(err)
+	if err := <-printed; !errors.Is(err, errInterrupted) {
+		t.Errorf("%v, want %v", err, errInterrupted)
 	}
 	balances(t, l)
 }

@@ -54,13 +54,31 @@ type Sensor struct {
 	groups   []*afpacket.Group
 	delivery *deliver.Delivery
 	log      *slog.Logger
+	outage   outage
 	hard     context.Context // ends when the grace period is over
 	giveUp   context.CancelFunc
 }
 
-// overhead is what a process needs besides batches and rings: the program itself, the runtime,
-// the client's buffers, decoders.
-const overhead = 32 << 20
+// What a process needs besides batches and rings. The program's own pages do not belong to the
+// Go heap; the rest is the runtime, the client's buffers, decoders, what garbage there is.
+const (
+	programText = 16 << 20
+	overhead    = programText + 32<<20
+)
+
+// HeapLimit returns what of the memory the Go runtime may use: the rings and the program's own
+// pages are not its.
+func (s *Sensor) HeapLimit() int64 {
+	return int64(s.cfg.Memory - programText - rings(s.cfg, len(s.lanes)))
+}
+
+// rings returns the memory that the kernel fills for so many lanes.
+func rings(cfg Config, lanes int) int {
+	if len(cfg.Interfaces) == 0 {
+		return 0
+	}
+	return lanes * cfg.RingSize
+}
 
 // New checks cfg and builds a sensor that delivers to producer. It opens nothing.
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
@@ -182,12 +200,8 @@ func lanesFor(cfg Config) int {
 
 // least returns how many batches so many lanes need at the least, and the memory for all.
 func least(cfg Config, lanes int) (batches, bytes int) {
-	rings := 0
-	if len(cfg.Interfaces) > 0 {
-		rings = lanes * cfg.RingSize
-	}
 	batches = 2*lanes + 2
-	return batches, overhead + rings + (batches+deliver.Compressors())*record.ArenaSize(cfg.Deliver.BatchSize)
+	return batches, overhead + rings(cfg, lanes) + (batches+deliver.Compressors())*record.ArenaSize(cfg.Deliver.BatchSize)
 }
 
 // newPool makes the pool of batches out of what memory is left.
@@ -231,6 +245,9 @@ func (s *Sensor) Run(ctx context.Context) error {
 		})
 	}
 	lanes.Wait()
+	if ctx.Err() != nil && len(s.cfg.Files) > 0 {
+		errs = append(errs, errInterrupted)
+	}
 	s.delivery.Finish()
 	errs = append(errs, <-delivered)
 	if lost := s.delivery.Counters().Dropped[deliver.Shutdown]; lost > 0 {
@@ -239,6 +256,10 @@ func (s *Sensor) Run(ctx context.Context) error {
 	}
 	return errors.Join(errs...)
 }
+
+// errInterrupted is how a run over files ends that a signal has cut short: whoever reads only the
+// exit status must not take it for complete.
+var errInterrupted = errors.New("sensor: interrupted: not all of the files was read")
 
 func (s *Sensor) live() bool { return len(s.cfg.Interfaces) > 0 }
 
@@ -250,6 +271,3 @@ func (s *Sensor) drain() {
 	}
 	time.AfterFunc(s.cfg.Grace, s.giveUp)
 }
-
-// Status returns the state of the delivery.
-func (s *Sensor) Status() deliver.Status { return s.delivery.Status() }

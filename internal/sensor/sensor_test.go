@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -226,8 +227,8 @@ func TestASignalBeforeTheStartReadsNothing(t *testing.T) {
 	s := build(t, settings(own(t)...), broker(t), quiet)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := s.Run(ctx); err != nil {
-		t.Fatal(err)
+	if err := s.Run(ctx); !errors.Is(err, errInterrupted) {
+		t.Fatalf("%v, want %v: a script must not take it for complete", err, errInterrupted)
 	}
 	if l := s.Ledger(); !l.Balanced || l.Records != l.Acknowledged {
 		t.Errorf("%+v", l)

@@ -30,7 +30,7 @@ const (
 	minRing = 1 << 20
 	maxRing = 1 << 30
 
-	minBatch = 64 << 10
+	minBatch = 600_000 // room for the largest record
 	maxBatch = 64 << 20
 
 	minMemory  = 16 << 20

@@ -27,7 +27,8 @@ func (l *loader) file(path string, readFile func(string) ([]byte, error)) {
 	case errors.Is(err, io.EOF):
 		return // nothing but comments
 	case err != nil:
-		l.mistake(path, "", "%v", err)
+		at, what := syntaxError(path, err)
+		l.mistake(at, "", "%s", what)
 		return
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
@@ -167,4 +168,19 @@ func describe(n *yaml.Node) string {
 		return strings.TrimSpace(fmt.Sprintf("%s %q", kind, n.Value))
 	}
 	return "an alias"
+}
+
+// syntaxError returns where the YAML library stopped, in the form of all other mistakes, and what
+// it says. It names every line but the first.
+func syntaxError(path string, err error) (at, what string) {
+	what = strings.TrimPrefix(err.Error(), "yaml: ")
+	line := 1
+	if rest, ok := strings.CutPrefix(what, "line "); ok {
+		if number, said, ok := strings.Cut(rest, ": "); ok {
+			if n, err := strconv.Atoi(number); err == nil {
+				line, what = n, said
+			}
+		}
+	}
+	return fmt.Sprintf("%s:%d", path, line), what
 }

@@ -62,7 +62,7 @@ deliver:
   topic: "53"
   compression: zstd
   delivery: at-least-once
-  batch_size: 500000
+  batch_size: 700000
   linger: 0
   request_timeout: 3s
   timestamp_max_age: 1h30m
@@ -83,7 +83,7 @@ func everythingWant() Config {
 			Ports: []uint16{53, 5353}, Lanes: 3, RingSize: 4 << 20},
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{Brokers: []string{"k1:9092", "[2001:db8::1]:9092"}, Topic: "53",
-			Compression: "zstd", Delivery: "at-least-once", BatchSize: 500_000,
+			Compression: "zstd", Delivery: "at-least-once", BatchSize: 700_000,
 			RequestTimeout: 3 * time.Second, TimestampMaxAge: 90 * time.Minute,
 			Grace: time.Minute},
 		Ops: Ops{Memory: 64_000_000, HTTP: Off, Ledger: "run.json", LogLevel: "debug",
@@ -365,8 +365,10 @@ func TestMistakesInTheFileNameLineAndKey(t *testing.T) {
 			"config: dnsluice.yaml:1: ops: want keys and their values, not a list"},
 		{"a list for the whole", "- x\n",
 			"config: dnsluice.yaml:1: want keys and their values, not a list"},
-		{"no YAML", "sensor: a\n\tb: c\n", "config: dnsluice.yaml: yaml: line 2: " +
+		{"no YAML", "sensor: a\n\tb: c\n", "config: dnsluice.yaml:2: " +
 			"found a tab character that violates indentation"},
+		{"no YAML in line 1", "a: b: c\n", "config: dnsluice.yaml:1: " +
+			"mapping values are not allowed in this context"},
 		{"two documents", "sensor: a\n---\nsensor: b\n",
 			"config: dnsluice.yaml: more than one YAML document; one is enough"},
 		{"a wrong value, of the right type", "deliver:\n  compression: lzo\n",

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package sensor
+
+import (
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+)
+
+// CaptureDown is the state of a sensor that would deliver, if an interface gave it anything.
+const CaptureDown deliver.State = "capture_down"
+
+// outage is since when an interface gives nothing.
+type outage struct {
+	mu    sync.Mutex // guards the following
+	since time.Time  // zero while all interfaces capture
+}
+
+// Status returns the state of the sensor: that of the delivery, or, where that is well, of the
+// capture.
+func (s *Sensor) Status() deliver.Status {
+	status := s.delivery.Status()
+	err := s.captureError()
+	s.outage.mu.Lock()
+	defer s.outage.mu.Unlock()
+	switch {
+	case err == nil:
+		s.outage.since = time.Time{}
+		return status
+	case s.outage.since.IsZero():
+		s.outage.since = time.Now()
+	}
+	if status.State.Ready() {
+		status.State, status.Since, status.LastError = CaptureDown, s.outage.since, err.Error()
+		status.Sentence = fmt.Sprintf("%s since %s: %v; capture goes on by itself when it is back",
+			CaptureDown, status.Since.UTC().Format(time.RFC3339), err)
+	}
+	return status
+}
+
+// captureError returns why an interface gives nothing now, or nil.
+func (s *Sensor) captureError() error {
+	for _, g := range s.groups {
+		for i := range s.cfg.Lanes {
+			if err := g.Lane(i).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
