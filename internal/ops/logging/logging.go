@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package logging sets up log/slog, and keeps a line that could repeat for every packet from
-// filling the disk. It owns nothing but the writer it is given.
+// Package logging sets up log/slog. It owns nothing but the writer it is given.
 package logging
 
 import (

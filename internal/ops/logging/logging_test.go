@@ -3,13 +3,8 @@
 package logging
 
 import (
-	"log/slog"
 	"strings"
-	"sync"
 	"testing"
-	"time"
-
-	"github.com/google/go-cmp/cmp"
 )
 
 func TestNewWritesFromTheLevelUp(t *testing.T) {
@@ -53,66 +48,5 @@ func TestNewNamesTheUnknownWord(t *testing.T) {
 		if _, err := New(nil, test.level, test.format); err == nil || err.Error() != test.want {
 			t.Errorf("error is %v, want %s", err, test.want)
 		}
-	}
-}
-
-// plain returns a logger without time stamps that writes to w.
-func plain(w *strings.Builder) *slog.Logger {
-	return slog.New(slog.NewTextHandler(w, &slog.HandlerOptions{
-		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-			if a.Key == slog.TimeKey {
-				return slog.Attr{}
-			}
-			return a
-		}}))
-}
-
-func TestSamplerLogsTheFirstAndThenOneInEachInterval(t *testing.T) {
-	var got strings.Builder
-	now := time.Unix(0, 0)
-	s := NewSampler(plain(&got), time.Minute, func() time.Time { return now })
-	s.Warn("dropped", "n", 1)
-	s.Warn("dropped", "n", 2)
-	now = now.Add(time.Minute - 1)
-	s.Warn("dropped", "n", 3)
-	now = now.Add(1)
-	s.Error("dropped", "n", 4)
-	now = now.Add(time.Minute)
-	s.Warn("dropped", "n", 5)
-	want := "level=WARN msg=dropped n=1\n" +
-		"level=ERROR msg=dropped n=4 suppressed=2\n" +
-		"level=WARN msg=dropped n=5\n"
-	if diff := cmp.Diff(want, got.String()); diff != "" {
-		t.Errorf("log (-want +got):\n%s", diff)
-	}
-}
-
-func TestSamplerLeavesTheCallersArgumentsAlone(t *testing.T) {
-	now := time.Unix(0, 0)
-	s := NewSampler(plain(new(strings.Builder)), time.Second, func() time.Time { return now })
-	s.Warn("a")
-	s.Warn("a")
-	now = now.Add(time.Second)
-	args := []any{"k", 1, "mine", 2}
-	s.Warn("a", args[:2]...)
-	if diff := cmp.Diff([]any{"k", 1, "mine", 2}, args); diff != "" {
-		t.Errorf("arguments (-want +got):\n%s", diff)
-	}
-}
-
-func TestSamplerCountsEveryLineOfManyGoroutines(t *testing.T) {
-	var got strings.Builder
-	now := time.Unix(0, 0)
-	s := NewSampler(plain(&got), time.Second, func() time.Time { return now })
-	var wg sync.WaitGroup
-	for range 100 {
-		wg.Go(func() { s.Warn("a") })
-	}
-	wg.Wait()
-	now = now.Add(time.Second)
-	s.Warn("a")
-	want := "level=WARN msg=a\nlevel=WARN msg=a suppressed=99\n"
-	if diff := cmp.Diff(want, got.String()); diff != "" {
-		t.Errorf("log (-want +got):\n%s", diff)
 	}
 }
