@@ -63,11 +63,14 @@ type tally struct {
 func (l *lane) run() error {
 	var errs []error
 	for src := range l.sources {
-		if !l.begin(src) {
+		begun := l.begin(src)
+		if begun {
+			errs = append(errs, l.read(src))
+		}
+		errs = append(errs, l.end(src)) // also of one that captured and was never read
+		if !begun {
 			break
 		}
-		errs = append(errs, l.read(src))
-		errs = append(errs, l.end(src))
 	}
 	return errors.Join(append(errs, l.out.Close())...)
 }

@@ -158,3 +158,31 @@ func TestADirectoryIsNoCapture(t *testing.T) {
 	}
 	balances(t, l)
 }
+
+func TestASourceThatIsNeverReadIsClosedAndCounted(t *testing.T) {
+	ring := &unread{stats: capture.Stats{Received: 7}}
+	l, err := newLane(settings(), 0, one(ring), newLines(io.Discard))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.drain()
+	if err := l.run(); err != nil {
+		t.Error(err)
+	}
+	if got := l.count().capture; got.Discarded != 7 || got.Received != 7 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// unread is a source whose ring has filled before its lane began.
+type unread struct {
+	capture.Source
+	stats capture.Stats
+}
+
+func (u *unread) Stats() capture.Stats { return u.stats }
+
+func (u *unread) Close() error {
+	u.stats.Discarded = u.stats.Received
+	return nil
+}
