@@ -21,7 +21,7 @@ func readCommand() *cobra.Command {
 		Example: "  dnsluice read capture.pcap\n  tcpdump -w - port 53 | dnsluice read -",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 	}
-	config.Bind(c.Flags(), "sensor", "capture.ports")
+	config.Bind(c.Flags(), "sensor", "capture.ports", "match.emit")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
 		if err != nil {
@@ -32,6 +32,7 @@ func readCommand() *cobra.Command {
 			Run:    sensor.RunID(time.Now()),
 			Files:  files,
 			Ports:  loaded.Config.Capture.Ports,
+			Match:  matchConfig(loaded.Config.Match),
 		}, c.OutOrStdout())
 		return err
 	}

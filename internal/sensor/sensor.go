@@ -16,16 +16,18 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/capture/afpacket"
+	"github.com/dnsluice/dnsluice/internal/capture/dnstap"
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
 	"github.com/dnsluice/dnsluice/internal/decode"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/encode"
 	"github.com/dnsluice/dnsluice/internal/encode/json"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
-// Config says what a sensor takes in and how it delivers. Interfaces, Files and Sources exclude
-// one another.
+// Config says what a sensor takes in and how it delivers. Interfaces and DNSTap together, Files and
+// Sources exclude one another.
 type Config struct {
 	Sensor string // name of the sensor in each record
 	Run    string // of this process; see RunID
@@ -35,10 +37,14 @@ type Config struct {
 	RingSize    int      // bytes per lane, for Interfaces
 	Promiscuous bool
 
+	DNSTap []dnstap.Config // sockets for name servers to report to, a lane each
+
 	Files   []string         // to read, - is standard input
 	Sources []capture.Source // to read, one lane each, waiting for memory as for files
 
-	Ports   []uint16 // of DNS
+	Ports   []uint16      // of DNS
+	Tunnels []string      // to look into; none is all of those that Files and Sources hold, and none live
+	Match   *match.Config // joins queries and responses; nil delivers each message as it comes
 	Deliver deliver.Config
 	Memory  int           // bytes that the process may use
 	Grace   time.Duration // how long Run goes on delivering after its context has ended
@@ -52,6 +58,7 @@ type Sensor struct {
 	cfg      Config
 	lanes    []*lane
 	groups   []*afpacket.Group
+	sockets  []*dnstap.Source
 	delivery *deliver.Delivery
 	log      *slog.Logger
 	hard     context.Context // ends when the grace period is over
@@ -66,6 +73,11 @@ const overhead = 32 << 20
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = runtime.GOMAXPROCS(0)
+	}
+	if cfg.Match != nil && cfg.Match.Retries == nil {
+		shared := *cfg.Match // by the lanes
+		shared.Retries = match.NewRetries()
+		cfg.Match = &shared
 	}
 	s := &Sensor{cfg: cfg, log: log}
 	inputs, err := s.inputs()
@@ -82,7 +94,7 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 	s.hard, s.giveUp = context.WithCancel(context.Background())
 	for i, sources := range inputs {
 		intake := s.delivery.FileIntake(s.hard)
-		if len(cfg.Interfaces) > 0 {
+		if i < len(cfg.Interfaces)*cfg.Lanes { // a ring cannot wait; files and name servers can
 			intake = s.delivery.LiveIntake()
 		}
 		l, err := newLane(cfg, i, sources, intake)
@@ -97,8 +109,19 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
 	l := &lane{sources: sources, out: out}
 	var err error
-	if l.decoder, err = decode.New(decode.Config{Ports: cfg.Ports}, l.message); err != nil {
+	settings := decode.DefaultConfig()
+	settings.Ports = cfg.Ports
+	if len(cfg.Tunnels) > 0 {
+		settings.Tunnels = cfg.Tunnels
+	}
+	if l.decoder, err = decode.New(settings, l.message); err != nil {
 		return nil, err
+	}
+	if cfg.Match != nil {
+		if l.matcher, err = match.New(*cfg.Match, l.transaction); err != nil {
+			return nil, err
+		}
+		l.tally.matching = true
 	}
 	l.encoder = json.New(encode.Identity{Sensor: cfg.Sensor, Run: cfg.Run, Lane: number})
 	return l, nil
@@ -108,9 +131,9 @@ func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outle
 func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 	var lanes []iter.Seq[capture.Source]
 	switch cfg := s.cfg; {
-	case len(cfg.Interfaces) > 0 && len(cfg.Files) > 0:
-		return nil, errors.New("sensor: both interfaces and files: give one kind, and run a second sensor for the other")
-	case len(cfg.Interfaces) > 0:
+	case s.live() && len(cfg.Files) > 0:
+		return nil, errors.New("sensor: files, and interfaces or dnstap: give one kind, and run a second sensor for the other")
+	case s.live():
 		for _, name := range cfg.Interfaces {
 			g, err := afpacket.NewGroup(ringConfig(cfg, name))
 			if err != nil {
@@ -120,6 +143,14 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 			for i := range cfg.Lanes {
 				lanes = append(lanes, one(g.Lane(i)))
 			}
+		}
+		for _, socket := range cfg.DNSTap {
+			src, err := dnstap.New(socket)
+			if err != nil {
+				return nil, err
+			}
+			s.sockets = append(s.sockets, src)
+			lanes = append(lanes, one(src))
 		}
 	case len(cfg.Files) > 0:
 		shared := queue(cfg.Files)
@@ -131,7 +162,7 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 			lanes = append(lanes, one(src))
 		}
 	default:
-		return nil, errors.New("sensor: nothing to read: name an interface (--interface) or a capture file (--read)")
+		return nil, errors.New("sensor: nothing to read: name an interface (--interface), a capture file (--read) or a socket (--dnstap)")
 	}
 	return lanes, nil
 }
@@ -139,7 +170,7 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 func ringConfig(cfg Config, name string) afpacket.Config {
 	ring := afpacket.DefaultConfig()
 	ring.Interface, ring.Lanes, ring.Ports = name, cfg.Lanes, cfg.Ports
-	ring.Promiscuous = cfg.Promiscuous
+	ring.Tunnels, ring.Promiscuous = cfg.Tunnels, cfg.Promiscuous
 	if cfg.RingSize > 0 {
 		ring.Blocks = max(2, cfg.RingSize/ring.BlockSize)
 	}
@@ -170,6 +201,12 @@ func queue(files []string) iter.Seq[capture.Source] {
 func newPool(cfg Config, lanes int) (*record.Pool, error) {
 	arena := record.ArenaSize(cfg.Deliver.BatchSize)
 	rings := len(cfg.Interfaces) * cfg.Lanes * cfg.RingSize
+	for _, socket := range cfg.DNSTap {
+		rings += socket.Memory()
+	}
+	if cfg.Match != nil {
+		rings += lanes * cfg.Match.Memory // which is as much out of reach
+	}
 	spare := runtime.GOMAXPROCS(0) // one in each compressor
 	n := (cfg.Memory-overhead-rings)/arena - spare
 	if least := 2*lanes + 2; n < least {
@@ -179,10 +216,16 @@ func newPool(cfg Config, lanes int) (*record.Pool, error) {
 	return record.NewPool(n, cfg.Deliver.BatchSize), nil
 }
 
-// Open begins the capture on interfaces, so that what cannot work fails before anything starts.
+// Open begins the capture on interfaces and sockets, so that what cannot work fails before anything
+// starts.
 func (s *Sensor) Open() error {
 	for _, g := range s.groups {
 		if err := g.Open(); err != nil {
+			return err
+		}
+	}
+	for _, socket := range s.sockets {
+		if err := socket.Open(); err != nil {
 			return err
 		}
 	}
@@ -218,7 +261,8 @@ func (s *Sensor) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (s *Sensor) live() bool { return len(s.cfg.Interfaces) > 0 }
+// live tells whether what comes in has no end.
+func (s *Sensor) live() bool { return len(s.cfg.Interfaces)+len(s.cfg.DNSTap) > 0 }
 
 // drain stops the admission of packets and starts the grace period.
 func (s *Sensor) drain() {

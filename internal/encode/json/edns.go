@@ -8,11 +8,11 @@ import (
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
-// appendEDNS appends the OPT record. The options with keys of their own come first, in the order
+// appendEDNS appends the OPT record behind its key. The options with keys of their own come first, in the order
 // of the field table and not of the wire, so the options are gone through once per key; there
 // are seldom more than two.
-func appendEDNS(dst []byte, e dnsmsg.EDNS) []byte {
-	dst = appendUint(append(dst, keyEdns+`{`+keyEdnsVersion...), uint64(e.Version))
+func appendEDNS(dst []byte, key string, e dnsmsg.EDNS) []byte {
+	dst = appendUint(append(append(dst, key...), `{`+keyEdnsVersion...), uint64(e.Version))
 	dst = appendUint(append(dst, keyEdnsUdpSize...), uint64(e.UDPSize))
 	dst = strconv.AppendBool(append(dst, keyEdnsDo...), e.DO)
 	if len(e.Options) == 0 {

@@ -65,21 +65,40 @@ func appendQuoted(dst []byte, s string) []byte {
 
 // Append implements encode.Encoder.
 func (e *Encoder) Append(dst []byte, seq uint64, m *dnsmsg.Message) []byte {
+	return e.append(dst, seq, m, nil)
+}
+
+// append appends the value that describes m, and t around it, which may be nil.
+func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
 	dst = append(dst, e.prefix...)
 	dst = strconv.AppendUint(dst, seq, 10)
 	dst = e.appendTime(append(dst, keyTs...), m.Time)
-	dst = append(dst, kindOf(m)...)
+	if m.DNSTap != nil && (t == nil || t.Query == nil) {
+		dst = appendToldLatency(dst, m)
+	}
+	if t == nil {
+		dst = append(dst, kindOf(m)...)
+	} else {
+		dst = appendKind(dst, t)
+	}
 	dst = e.appendPath(dst, m)
+	if m.DNSTap != nil {
+		dst = appendDNSTap(dst, m.DNSTap)
+	}
 	dst = appendHeader(dst, m)
 	body := len(dst)
-	dst = e.appendQuestions(dst, m)
-	dst = e.appendSections(dst, m)
+	if t == nil {
+		dst = e.appendQuestions(dst, m)
+	} else {
+		dst = e.appendQuery(dst, t)
+	}
+	dst = e.appendSections(dst, m, &sectionKeys)
 	if e.omitted > 0 {
 		dst = strconv.AppendInt(append(dst, keyOmitted...), int64(e.omitted), 10)
 	}
 	if edns, ok := m.EDNS(); ok {
-		dst = appendEDNS(dst, edns)
+		dst = appendEDNS(dst, keyEdns, edns)
 	}
 	if m.Fault.Reason != dnsmsg.OK {
 		dst = appendMalformed(dst, m)
@@ -122,15 +141,21 @@ func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 }
 
 func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
-	client, clientPort := m.Client()
-	server, serverPort := m.Server()
-	dst = appendAddr(append(dst, keyClientIp+`"`...), client)
-	dst = appendUint(append(dst, `"`+keyClientPort...), uint64(clientPort))
-	dst = appendAddr(append(dst, keyServerIp+`"`...), server)
-	dst = appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
-	if m.Transport == dnsmsg.UDP {
-		dst = append(dst, keyTransport+`"udp"`...)
+	if m.DNSTap != nil {
+		dst = appendToldEnds(dst, m)
 	} else {
+		client, clientPort := m.Client()
+		server, serverPort := m.Server()
+		dst = appendAddr(append(dst, keyClientIp+`"`...), client)
+		dst = appendUint(append(dst, `"`+keyClientPort...), uint64(clientPort))
+		dst = appendAddr(append(dst, keyServerIp+`"`...), server)
+		dst = appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
+	}
+	switch m.Transport {
+	case dnsmsg.UDP:
+		dst = append(dst, keyTransport+`"udp"`...)
+	case dnsmsg.NoTransport:
+	default:
 		dst = append(append(append(dst, keyTransport+`"`...), m.Transport.String()...), '"')
 	}
 	if m.Interface != "" {
@@ -146,8 +171,26 @@ func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
 	if m.InnerVLAN != 0 {
 		dst = appendUint(append(dst, keyInnerVlan...), uint64(m.InnerVLAN))
 	}
+	if m.Tunnel.Count != 0 {
+		dst = appendTunnel(dst, m)
+	}
 	if m.Fragmented {
 		dst = append(dst, keyFragmented+`true`...)
+	}
+	return dst
+}
+
+func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
+	dst = append(m.Tunnel.Append(append(dst, keyTunnel+`"`...)), '"')
+	if m.TunnelID.Known {
+		dst = appendUint(append(dst, keyTunnelId...), uint64(m.TunnelID.Value))
+	}
+	if m.InnerTunnelID.Known {
+		dst = appendUint(append(dst, keyInnerTunnelId...), uint64(m.InnerTunnelID.Value))
+	}
+	if m.TunnelSrc.IsValid() {
+		dst = append(appendAddr(append(dst, keyTunnelSrcIp+`"`...), m.TunnelSrc), '"')
+		dst = append(appendAddr(append(dst, keyTunnelDstIp+`"`...), m.TunnelDst), '"')
 	}
 	return dst
 }
@@ -220,14 +263,16 @@ func (e *Encoder) bound(dst []byte, mark, left int) ([]byte, int) {
 	return dst[:mark], left
 }
 
-var sectionKeys = [...]string{
+// none is no section, and the number of them.
+const none = dnsmsg.Additional + 1
+
+var sectionKeys = [none]string{
 	dnsmsg.Answer:     keyAnswers + `[`,
 	dnsmsg.Authority:  keyAuthority + `[`,
 	dnsmsg.Additional: keyAdditional + `[`,
 }
 
-func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message) []byte {
-	const none = dnsmsg.Additional + 1
+func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message, keys *[none]string) []byte {
 	open := none
 	for i := range m.RRs {
 		rr := &m.RRs[i]
@@ -245,7 +290,7 @@ func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message) []byte {
 			dst = append(dst, ']')
 			fallthrough
 		default:
-			dst = append(dst, sectionKeys[rr.Section]...)
+			dst = append(dst, keys[rr.Section]...)
 		}
 		dst = e.appendRR(dst, m, rr)
 		if dst, e.omitted = e.bound(dst, mark, 1); e.omitted == 0 {

@@ -37,6 +37,30 @@ func options(c *Config) []option {
 		{key: "capture.ring_size", value: size(&capture.RingSize),
 			help: "Memory that the kernel fills with packets, for each lane."},
 
+		{key: "capture.dnstap", flag: "dnstap", value: texts(&capture.DNSTap.Listen),
+			help: "Socket on which name servers report by dnstap: unix:///path, tcp://host:port or " +
+				"tls://host:port. May be given more than once."},
+		{key: "capture.dnstap_socket_mode", value: text(&capture.DNSTap.SocketMode),
+			help: "Who may connect to a unix socket: the mode of its file, in octal."},
+		{key: "capture.dnstap_connections", value: number(&capture.DNSTap.Connections),
+			help: "Name servers that may be connected at a time, for each socket."},
+		{key: "capture.dnstap_tls_cert", value: text(&capture.DNSTap.Cert),
+			help: "Certificate of tls sockets, a PEM file. It may be renewed while the sensor runs."},
+		{key: "capture.dnstap_tls_key", value: text(&capture.DNSTap.Key),
+			help: "Its key, a PEM file."},
+		{key: "capture.dnstap_tls_client_ca", value: text(&capture.DNSTap.ClientCA),
+			help: "Authorities of which a name server needs a certificate, a PEM file. Without it " +
+				"anyone who can reach a tls socket may report."},
+
+		{key: "match.emit", flag: "emit", value: text(&c.Match.Emit),
+			help: "What a record is: messages, each by itself, or transactions, a query with its " +
+				"response."},
+		{key: "match.timeout", value: duration(&c.Match.Timeout),
+			help: "How long a query waits for its response before it counts as unanswered."},
+		{key: "match.memory", value: size(&c.Match.Memory),
+			help: "Memory for the queries that wait, for each lane. When it is full the oldest " +
+				"leaves early."},
+
 		{key: "encode.format", flag: "format", value: text(&c.Encode.Format),
 			help: "How a record is written: " + strings.Join(formats, ", ") + "."},
 
@@ -78,6 +102,7 @@ func options(c *Config) []option {
 // sections says what each group of keys is about.
 var sections = map[string]string{
 	"capture": "Stage 1: where packets come from.",
+	"match":   "Stage 3: query meets response.",
 	"encode":  "Stage 6: how a record is written.",
 	"deliver": "Stage 7: how records get to Kafka.",
 	"ops":     "What keeps the sensor alive and tells about it.",
