@@ -26,7 +26,6 @@ const (
 
 // Decoder turns the packets of one lane into messages. Only the lane's goroutine may use it.
 type Decoder struct {
-	ports    portSet
 	tunnels  dnsmsg.TunnelSet
 	emit     func(*dnsmsg.Message)
 	counters Counters
@@ -45,6 +44,8 @@ type Decoder struct {
 	fragments *defrag.Table
 
 	streams *tcpstream.Streams
+
+	ports portSet // last, for it is large: what is above stays close together
 }
 
 // New returns a Decoder that calls emit for each message, or the error of cfg.Validate.

@@ -68,9 +68,18 @@ func (f *Frame) Strip(p *packet.Packet) Verdict {
 	if p.Tag.TPID != 0 {
 		f.tag(p.Tag.TCI)
 	}
-	v := f.header(p.Link, p.Data)
+	v := OK
+	if b := p.Data; p.Link == packet.LinkEthernet && len(b) >= 14 && isIP(b[12], b[13]) {
+		f.Payload, f.Type = b[14:], binary.BigEndian.Uint16(b[12:]) // nearly every frame
+	} else {
+		v = f.header(p.Link, b)
+	}
 	f.Size = len(f.Payload) + max(0, p.Length-len(p.Data))
 	return v
+}
+
+func isIP(high, low byte) bool {
+	return high == IPv4>>8 && low == IPv4&0xff || high == IPv6>>8 && low == IPv6&0xff
 }
 
 // Inner reads the Ethernet frame b that a tunnel carries and that was size bytes long on the wire.
