@@ -51,7 +51,7 @@ bench: ## time and allocations of each stage and of the whole line
 
 test-root: ## the captures in network namespaces, as root: sudo make test-root
 	@test "$$(id -u)" = 0 || { echo "needs root: sudo make test-root"; exit 1; }
-	CI=true $(GO) test -count=1 ./internal/capture/afpacket/... ./internal/sensor/... ./cmd/...
+	CI=true $(GO) test -count=1 ./internal/capture/afpacket/... ./internal/capture/dnstap/... ./internal/sensor/... ./cmd/...
 
 test-kafka: ## against a real Kafka, which needs Java 17 and Maven
 	test/kafka/kafka.sh install

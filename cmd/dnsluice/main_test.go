@@ -42,7 +42,7 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 		{"arguments that run does not take", "run eth0", "", []string{"eth0"}},
 		{"no brokers", "run --read x.pcap", "", []string{"--brokers"}},
 		{"nothing to capture", "run --brokers k:9092", "", []string{"--interface", "--read"}},
-		{"both interfaces and files", enough + "--interface lo", "", []string{"--interface or --read"}},
+		{"both interfaces and files", enough + "--interface lo", "", []string{"--interface and --dnstap, or --read"}},
 		{"a port that is none", "read --ports 70000 x.pcap", "", []string{"70000"}},
 		{"a codec that is none", enough + "--compression rar", "", []string{"rar", "--compression"}},
 		{"an unknown key in the file", "run --config " + config, "",

@@ -30,7 +30,7 @@ func readCommand() *cobra.Command {
 		Example: "  dnsluice read capture.pcap\n  tcpdump -w - port 53 | dnsluice read -",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 	}
-	config.Bind(c.Flags(), "sensor", "capture.ports")
+	config.Bind(c.Flags(), "sensor", "capture.ports", "capture.tunnels", "match.emit")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
 		if err != nil {
@@ -38,10 +38,12 @@ func readCommand() *cobra.Command {
 		}
 		warn(c, loaded)
 		l, err := sensor.Print(c.Context(), sensor.Config{
-			Sensor: loaded.Config.Sensor,
-			Run:    sensor.RunID(time.Now()),
-			Files:  files,
-			Ports:  loaded.Config.Capture.Ports,
+			Sensor:  loaded.Config.Sensor,
+			Run:     sensor.RunID(time.Now()),
+			Files:   files,
+			Ports:   loaded.Config.Capture.Ports,
+			Tunnels: loaded.Config.Capture.Tunnels,
+			Match:   matchConfig(loaded.Config.Match),
 		}, c.OutOrStdout())
 		if l.Packets > 0 && l.Messages == 0 {
 			// Silence would be taken for a capture without DNS.

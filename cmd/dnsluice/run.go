@@ -14,8 +14,12 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dnsluice/dnsluice/internal/capture/dnstap"
+	"github.com/dnsluice/dnsluice/internal/decode/defrag"
+	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/ops/logging"
 	"github.com/dnsluice/dnsluice/internal/ops/notify"
@@ -27,10 +31,12 @@ func runCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run",
 		Short: "Capture and deliver",
-		Long: "Capture DNS on interfaces, or read it from capture files, and deliver it to Kafka.\n\n" +
-			"On interfaces it runs until SIGTERM or SIGINT, then delivers what it has within --grace; " +
+		Long: "Capture DNS on interfaces, take it from name servers that report it by dnstap, or read it\n" +
+			"from capture files, and deliver it to Kafka.\n\n" +
+			"On interfaces and sockets it runs until SIGTERM or SIGINT, then delivers what it has within --grace; " +
 			"a second signal ends it at once. With --read it ends when every record is acknowledged.",
 		Example: "  dnsluice run --interface eth2 --brokers k1:9092,k2:9092 --topic dns\n" +
+			"  dnsluice run --dnstap unix:///run/dnsluice.sock --brokers k1:9092 --topic dns\n" +
 			"  dnsluice run --read a.pcap --read b.pcapng.gz --brokers k1:9092 --topic dns",
 		Args: usageArgs(cobra.NoArgs),
 	}
@@ -91,7 +97,16 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 	d.Linger = cfg.Deliver.Linger
 	d.RequestTimeout = cfg.Deliver.RequestTimeout
 	d.TimestampMaxAge = cfg.Deliver.TimestampMaxAge
+	sockets, err := dnstapConfig(cfg.Capture.DNSTap)
+	if err != nil {
+		return sensor.Config{}, err
+	}
 	return sensor.Config{
+		DNSTap:      sockets,
+		Tunnels:     cfg.Capture.Tunnels,
+		TCP:         tcpConfig(cfg.Decode),
+		Defrag:      defragConfig(cfg.Decode),
+		Match:       matchConfig(cfg.Match),
 		Sensor:      cfg.Sensor,
 		Run:         sensor.RunID(time.Now()),
 		Interfaces:  cfg.Capture.Interfaces,
@@ -104,6 +119,43 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 		Memory:      int(cfg.Ops.Memory),
 		Grace:       cfg.Deliver.Grace,
 	}, nil
+}
+
+// dnstapConfig returns what each socket needs.
+func dnstapConfig(cfg config.DNSTap) ([]dnstap.Config, error) {
+	mode, err := cfg.Mode()
+	if err != nil {
+		return nil, err
+	}
+	var sockets []dnstap.Config
+	for _, listen := range cfg.Listen {
+		c := dnstap.DefaultConfig()
+		c.Listen, c.SocketMode, c.Connections = listen, mode, cfg.Connections
+		c.Cert, c.Key, c.ClientCA = cfg.Cert, cfg.Key, cfg.ClientCA
+		sockets = append(sockets, c)
+	}
+	return sockets, nil
+}
+
+// streamShare is how much memory there is for each TCP stream that can be remembered: its place in
+// the table takes less than half of it, the rest is for what waits.
+const streamShare = 256
+
+func tcpConfig(cfg config.Decode) tcpstream.Config {
+	return tcpstream.Config{Bytes: int(cfg.TCPMemory), Streams: int(cfg.TCPMemory) / streamShare,
+		Gap: cfg.TCPGap}
+}
+
+func defragConfig(cfg config.Decode) defrag.Config {
+	return defrag.Config{Bytes: int(cfg.FragmentMemory), Age: cfg.FragmentAge}
+}
+
+// matchConfig returns nil when messages are wanted as they come.
+func matchConfig(cfg config.Match) *match.Config {
+	if !cfg.Transactions() {
+		return nil
+	}
+	return &match.Config{Timeout: cfg.Timeout, Memory: int(cfg.Memory)}
 }
 
 // service is a sensor with what keeps it alive around it.

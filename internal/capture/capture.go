@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package capture is stage 1 of the path: where packets come from. It defines what a source
-// is; the folders below implement it: afpacket for interfaces, pcapfile for capture files.
+// is; the folders below implement it: afpacket for interfaces, pcapfile for capture files, dnstap
+// for name servers that report their own messages.
 package capture
 
 import (
@@ -48,4 +49,43 @@ type Stats struct {
 	Bytes         uint64 // captured bytes given by Next
 	Reopened      uint64 // times that the interface went away and came back
 	Frozen        uint64 // times that the kernel found the ring full (TPACKET_V3 queue freezes)
+
+	// Connections = the sum of Ended + those that are open.
+	Connections uint64          // made to a socket that takes dnstap
+	Ended       [NumEnds]uint64 // of them, those that are over, by how they ended
 }
+
+// End is how a connection ended. The set is closed and small, so that an End indexes an array of
+// counters.
+type End uint8
+
+// The ends: first those in the course of things, then those that are a refusal.
+const (
+	EndStop        End = iota // the sender said that it was done
+	EndLost                   // the connection went away between two frames
+	EndCut                    // the connection went away inside a frame, whose bytes are lost
+	EndDrained                // this program ends
+	EndLimit                  // there were as many connections as may be
+	EndTLS                    // no TLS, or no certificate that is trusted
+	EndHandshake              // no handshake of Frame Streams, or none in time
+	EndContentType            // frames of something else than dnstap
+	EndOversize               // a frame longer than any may be
+	EndFraming                // a control frame where none may be, or one that makes no sense
+	NumEnds                   // how many there are; not an end
+)
+
+var endNames = [NumEnds]string{
+	EndStop:        "stop",
+	EndLost:        "lost",
+	EndCut:         "cut",
+	EndDrained:     "drained",
+	EndLimit:       "limit",
+	EndTLS:         "tls",
+	EndHandshake:   "handshake",
+	EndContentType: "content_type",
+	EndOversize:    "oversize",
+	EndFraming:     "framing",
+}
+
+// String returns the word that metrics and the ledger use.
+func (e End) String() string { return endNames[e] }

@@ -4,11 +4,15 @@ package decode
 
 import (
 	"encoding/binary"
+	"hash/maphash"
 	"math"
 
+	"github.com/dnsluice/dnsluice/internal/decode/defrag"
+	"github.com/dnsluice/dnsluice/internal/decode/dnstap"
 	"github.com/dnsluice/dnsluice/internal/decode/ip"
 	"github.com/dnsluice/dnsluice/internal/decode/link"
 	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
+	"github.com/dnsluice/dnsluice/internal/decode/tunnel"
 	"github.com/dnsluice/dnsluice/internal/decode/wire"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 	"github.com/dnsluice/dnsluice/internal/packet"
@@ -22,7 +26,7 @@ const (
 
 // Decoder turns the packets of one lane into messages. Only the lane's goroutine may use it.
 type Decoder struct {
-	ports    portSet
+	tunnels  dnsmsg.TunnelSet
 	emit     func(*dnsmsg.Message)
 	counters Counters
 
@@ -30,9 +34,18 @@ type Decoder struct {
 	link    link.Frame
 	ip      ip.Packet
 	message dnsmsg.Message
+	tap     dnstap.Frame // in place of link and ip, for what a server reports
+	layer   tunnel.Layer
+	onIP    bool   // layer is that of an IP packet: ip has the addresses around it
+	context uint64 // of the tunnels that the packet came through, for fragments; 0 for none
+	packets uint64 // how many packets it stands for: fragments that were put together are several
 
-	streams tcpstream.Streams
-	fromTCP func(wire []byte, size int) // d.parse as a value, made once
+	seed      maphash.Seed // of context
+	fragments *defrag.Table
+
+	streams *tcpstream.Streams
+
+	ports portSet // last, for it is large: what is above stays close together
 }
 
 // New returns a Decoder that calls emit for each message, or the error of cfg.Validate.
@@ -40,8 +53,14 @@ func New(cfg Config, emit func(*dnsmsg.Message)) (*Decoder, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	d := &Decoder{emit: emit}
-	d.fromTCP = d.parse
+	tunnels, err := dnsmsg.ParseTunnels(cfg.Tunnels)
+	if err != nil {
+		return nil, err
+	}
+	d := &Decoder{
+		emit: emit, tunnels: tunnels, seed: maphash.MakeSeed(), fragments: defrag.New(cfg.Defrag),
+	}
+	d.streams = tcpstream.New(cfg.TCP, d.fromTCP)
 	for _, p := range cfg.Ports {
 		d.ports.add(p)
 	}
@@ -52,42 +71,55 @@ func New(cfg Config, emit func(*dnsmsg.Message)) (*Decoder, error) {
 // and all that it points to are valid until emit returns, and emit may not change them.
 func (d *Decoder) Decode(p *packet.Packet) {
 	d.counters.Packets++
-	if r := d.frame(p); r != OK {
-		d.counters.Dropped[r]++
-		return
+	d.packets = 1
+	if p.Time >= d.fragments.Due() {
+		d.fragments.Expire(p.Time)
 	}
-	d.counters.Carried++
+	switch r := d.frame(p); r {
+	case OK:
+		d.counters.Carried += d.packets
+	case held: // counted by whoever holds it
+	default:
+		d.counters.Dropped[r] += d.packets
+	}
+}
+
+// Flush gives up all that is held, as at the end of the input: it calls emit for each message that
+// waited behind bytes that were not captured, and drops the rest.
+func (d *Decoder) Flush() {
+	d.streams.Flush()
+	d.fragments.Flush()
 }
 
 // Counters returns a copy of the counters.
-func (d *Decoder) Counters() Counters { return d.counters }
+func (d *Decoder) Counters() Counters {
+	c := d.counters
+	c.addTCP(d.streams.Stats())
+	c.addFragments(d.fragments.Counters())
+	return c
+}
 
-// frame leads a packet through link and IP to its transport.
+// frame leads a packet through its layers to its messages.
 func (d *Decoder) frame(p *packet.Packet) Reason {
 	f := &d.link
 	if v := f.Strip(p); v != link.OK {
+		if p.Link == packet.LinkDNSTap {
+			return d.dnstap(p) // asked here, where captured frames seldom come
+		}
 		return linkReasons[v]
 	}
-	if v := d.ip.Parse(f.Version, f.Payload, f.Size); v != ip.OK {
-		return ipReasons[v]
-	}
-	if d.ip.Fragment {
-		return Fragment // reassembly takes it from here and gives back a whole d.ip
-	}
-	if d.ip.Proto != ip.UDP && d.ip.Proto != ip.TCP {
-		return NotUDPTCP // tunnels lead back to link.Strip from here
-	}
 	m := &d.message
-	m.Time = p.Time
-	m.Interface = p.Interface
-	m.VLAN, m.InnerVLAN = f.VLAN, f.InnerVLAN
-	m.Src, m.Dst = d.ip.Src, d.ip.Dst
-	if d.ip.Proto == ip.UDP {
-		m.Transport = dnsmsg.UDP
-		return d.udp()
+	m.Time, m.Interface, m.Fragmented = p.Time, p.Interface, false
+	if m.Tunnel.Count != 0 {
+		d.leaveTunnels()
 	}
-	m.Transport = dnsmsg.TCP
-	return d.tcp()
+	switch f.Type {
+	case link.IPv4: // asked here as well, to be quick with nearly all packets
+		return d.network(d.ip.Parse4(f.Payload, f.Size))
+	case link.IPv6:
+		return d.network(d.ip.Parse6(f.Payload, f.Size))
+	}
+	return d.open(f.Type, f.Payload, f.Size)
 }
 
 // udp reads a datagram. Its length field says where the message ends: it may be less than IP
@@ -97,8 +129,12 @@ func (d *Decoder) udp() Reason {
 	if len(b) < udpHeader {
 		return UDPHeader
 	}
+	kind := dnsmsg.NoTunnel
 	if !d.takesPorts(b) {
-		return Port
+		kind = tunnel.ByPorts(d.message.SrcPort, d.message.DstPort)
+		if !d.tunnels.Has(kind) {
+			return Port
+		}
 	}
 	length := int(binary.BigEndian.Uint16(b[4:]))
 	if length == 0 && !d.ip.Src.Is4() {
@@ -113,7 +149,12 @@ func (d *Decoder) udp() Reason {
 	if size == udpHeader {
 		return UDPEmpty
 	}
-	d.parse(b[udpHeader:min(len(b), size)], size-udpHeader)
+	b, size = b[udpHeader:min(len(b), size)], size-udpHeader
+	if kind != dnsmsg.NoTunnel {
+		d.onIP = true
+		return d.enter(d.layer.UDP(kind, b, size), Port)
+	}
+	d.parse(b, size)
 	return OK
 }
 
@@ -131,14 +172,30 @@ func (d *Decoder) tcp() Reason {
 		return TCPHeader
 	}
 	m := &d.message
-	flow := tcpstream.Flow{Src: m.Src, Dst: m.Dst, SrcPort: m.SrcPort, DstPort: m.DstPort}
-	v := d.streams.Segment(flow, tcpstream.Segment{
+	network := d.context ^ uint64(m.VLAN)<<16 ^ uint64(m.InnerVLAN)
+	v := d.streams.Segment(m, network, &tcpstream.Segment{
 		Seq:     binary.BigEndian.Uint32(b[4:]),
 		Flags:   b[13],
 		Payload: b[header:],
 		Size:    d.ip.Size - header,
-	}, d.fromTCP)
+		Packets: uint32(d.packets),
+	})
 	return tcpReasons[v]
+}
+
+// fromTCP reads a message of a stream. When path is not nil, its packets came before this one, by
+// way of path.
+func (d *Decoder) fromTCP(path *dnsmsg.Message, wire []byte, size int) {
+	if path == nil {
+		d.parse(wire, size)
+		return
+	}
+	current := d.message
+	d.message = *path
+	d.message.Questions, d.message.RRs = current.Questions, current.RRs
+	d.parse(wire, size)
+	current.Questions, current.RRs = d.message.Questions, d.message.RRs
+	d.message = current
 }
 
 // takesPorts notes the ports, which begin both transport headers, and tells whether the packet

@@ -4,6 +4,7 @@ package decode
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 	"github.com/dnsluice/dnsluice/internal/packet"
 )
@@ -185,14 +187,11 @@ func TestDropReasons(t *testing.T) {
 		{"half an IP header", frame[:14+19], IPTruncated},
 		{"IPv4 in a frame of IPv6", ethernet(typeIPv6, ipv4(17, datagram)), IPHeader},
 		{"an extension that is not there", ethernet(typeIPv6, ipv6(43, []byte{17})), IPExtension},
-		{"a fragment of IPv4", set(frame, 14+6, 0x20), Fragment},
-		{
-			"a fragment of IPv6",
-			ethernet(typeIPv6, ipv6(44, append([]byte{17, 0, 0, 1, 0, 0, 0, 9}, datagram...))),
-			Fragment,
-		},
 		{"a query quoted by ICMP", on4(1, append(make([]byte, 8), frame[14:]...)), NotUDPTCP},
-		{"a query in GRE", on4(47, append([]byte{0, 0, 8, 0}, frame[14:]...)), NotUDPTCP},
+		{"a fragment without bytes", set(on4(17, nil), 14+6, 0x20), FragmentInvalid},
+		{"a fragment of ICMP", set(on4(1, datagram), 14+6, 0x20), NotUDPTCP},
+		{"a first fragment of other ports", set(on4(17, udp(40000, 54, query)), 14+6, 0x20), Port},
+		{"a tunnel of a version that there is not", on4(47, []byte{0, 2, 8, 0}), TunnelHeader},
 		{"half a UDP header", frame[:14+20+7], UDPHeader},
 		{"a UDP length of 7", on4(17, set(datagram, 4, 0, 7)), UDPHeader},
 		{"a UDP length of 0 in IPv4", on4(17, set(datagram, 4, 0, 0)), UDPHeader},
@@ -203,7 +202,7 @@ func TestDropReasons(t *testing.T) {
 		{"TCP options that are not there", on4(6, segment[:31]), TCPHeader},
 		{"an acknowledgement", on4(6, segment[:32]), TCPEmpty},
 		{"a reset with a text", on4(6, set(segment, 13, 0x14)), TCPEmpty},
-		{"half a message over TCP", on4(6, segment[:40]), TCPPartial},
+		{"the middle of a stream", on4(6, tcp(40000, 53, "no message begins here")), TCPPartial},
 		{"other ports of UDP", on4(17, udp(40000, 54, query)), Port},
 		{"other ports of TCP", on4(6, tcp(443, 40000, prefixed(query))), Port},
 	} {
@@ -222,11 +221,20 @@ func TestDropReasons(t *testing.T) {
 	}
 
 	d := newDecoder(t, func(*dnsmsg.Message) { t.Error("a message") })
-	d.Decode(&packet.Packet{Data: frame, Link: packet.LinkType(127)})
+	d.Decode(&packet.Packet{Data: frame, Link: packet.LinkType(187)})
 	seen[LinkUnknown] = d.Counters().Dropped[LinkUnknown] == 1
 	balanced(t, d)
 
 	for r := OK + 1; r < NumReasons; r++ {
+		if r >= TCPDuplicate && r <= TCPClosed {
+			continue // TestReasonsOfStreams has them
+		}
+		if r == DNSTapFrame || r == DNSTapEmpty {
+			continue // TestDecodeCountsDNSTapWithoutMessages has them
+		}
+		if r == TunnelDepth || r >= FragmentTimeout && r <= FragmentEnd {
+			continue // TestTunnelsAreFollowedToADepth, TestFragmentsThatAreGivenUp
+		}
 		if !seen[r] {
 			t.Errorf("no case for %s", r)
 		}
@@ -294,7 +302,7 @@ func shapes() []packet.Packet {
 	datagram, segment := udp(53, 40000, answer), tcp(53, 40000, prefixed(answer, query))
 	options := append([]byte{17, 0, 1, 4, 0, 0, 0, 0}, datagram...)
 	tags := "\x88\xa8\x00\x64\x81\x00\x00\xc8\x08\x00"
-	return []packet.Packet{
+	all := []packet.Packet{
 		ether(ethernet(typeIPv4, ipv4(17, datagram))),
 		ether(ethernet(typeIPv6, ipv6(17, datagram))),
 		ether(ethernet(typeIPv4, ipv4(6, segment))),
@@ -307,6 +315,10 @@ func shapes() []packet.Packet {
 		{Link: packet.LinkSLL2, Data: append(append([]byte{0x86, 0xdd}, make([]byte, 18)...),
 			ipv6(6, segment)...)},
 	}
+	for _, c := range tunnelCases() {
+		all = append(all, ether(c.data))
+	}
+	return all
 }
 
 // TestDecodeForgetsThePacketBefore decodes each shape after each other one and expects what a new
@@ -332,6 +344,7 @@ func TestDecodeForgetsThePacketBefore(t *testing.T) {
 			emit := func(m *dnsmsg.Message) { got += fmt.Sprintf("%+v\n", *m) }
 			d := newDecoder(t, emit)
 			show(d, &got, first)
+			d.streams = tcpstream.New(tcpstream.Config{}, d.fromTCP) // or it is a retransmission
 			have := show(d, &got, second)
 			want := show(newDecoder(t, emit), &got, second)
 			if have != want {
@@ -353,7 +366,7 @@ func TestDecodeDoesNotAllocate(t *testing.T) {
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)
 	}
-	if c := d.Counters(); c.Carried != c.Packets {
+	if c := d.Counters(); c.Carried+c.Dropped[TCPDuplicate] != c.Packets {
 		t.Errorf("not all packets carried messages: %+v", c)
 	}
 	balanced(t, d)
@@ -379,6 +392,17 @@ func TestConfig(t *testing.T) {
 				t.Errorf("%q, want %q", got, test.want)
 			}
 		})
+	}
+	cfg := DefaultConfig()
+	cfg.Tunnels = []string{"vxlan", "vlan"}
+	if _, err := New(cfg, nil); err == nil ||
+		!strings.HasPrefix(err.Error(), `decode: tunnels: tunnel "vlan" is not known; known are all,`) {
+		t.Errorf("an unknown tunnel: %v", err)
+	}
+	cfg = DefaultConfig()
+	cfg.Defrag.Bytes = 1
+	if _, err := New(cfg, nil); err == nil || !strings.HasPrefix(err.Error(), "decode: defrag: 1 bytes:") {
+		t.Errorf("one byte for fragments: %v", err)
 	}
 }
 
@@ -409,10 +433,19 @@ func BenchmarkDecode(b *testing.B) {
 			p := ether(bench.data)
 			b.ReportAllocs()
 			b.SetBytes(int64(len(p.Data)))
+			const header = 14 + 20 + tcpHeader + 12
 			for b.Loop() {
 				d.Decode(&p)
+				if bench.name == "tcp4-answer" { // the next of the stream, not the same again
+					seq := p.Data[14+20+4:]
+					next := binary.BigEndian.Uint32(seq) + uint32(len(p.Data)-header)
+					binary.BigEndian.PutUint32(seq, next)
+				}
 			}
 			balanced(b, d)
+			if c := d.Counters(); c.Dropped[TCPDuplicate] > 0 {
+				b.Error("segments were taken for retransmissions")
+			}
 		})
 	}
 }

@@ -98,7 +98,9 @@ func ether(data []byte) packet.Packet {
 // newDecoder returns a decoder for the usual ports and those of multicast.
 func newDecoder(t testing.TB, emit func(*dnsmsg.Message)) *Decoder {
 	t.Helper()
-	d, err := New(Config{Ports: []uint16{53, 5353, 5355}}, emit)
+	cfg := DefaultConfig()
+	cfg.Ports = []uint16{53, 5353, 5355}
+	d, err := New(cfg, emit)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,8 +122,7 @@ func balanced(t testing.TB, d *Decoder) {
 	for _, n := range c.Malformed {
 		malformed += n
 	}
-	if c.Dropped[OK] != 0 || c.Malformed[dnsmsg.OK] != 0 || malformed > c.Messages ||
-		c.Messages < c.Carried {
+	if c.Dropped[OK] != 0 || c.Malformed[dnsmsg.OK] != 0 || malformed > c.Messages {
 		t.Errorf("counters contradict each other: %+v", c)
 	}
 }

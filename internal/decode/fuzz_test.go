@@ -3,9 +3,11 @@
 package decode
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/dnsluice/dnsluice/internal/decode/wire"
@@ -13,25 +15,82 @@ import (
 	"github.com/dnsluice/dnsluice/internal/packet"
 )
 
-// FuzzFrame decodes any bytes as a frame of any link type. beyond is how many bytes the capture
-// cut off.
+// FuzzFrame decodes any bytes as frames of any link type, one after the other, so that what one
+// leaves behind meets the next. Each frame in data has its length before it, in two bytes, and in
+// one more how many seconds it came after the one before. beyond is how many bytes the capture cut
+// off each.
 func FuzzFrame(f *testing.F) {
-	for _, p := range append(shapes(), captured(f)...) {
-		f.Add(uint16(p.Link), p.Tag.TCI, uint16(max(0, p.Length-len(p.Data))), p.Data)
+	add := func(packets ...packet.Packet) {
+		p := packets[0]
+		f.Add(uint16(p.Link), p.Tag.TCI, uint16(max(0, p.Length-len(p.Data))), script(packets))
 	}
-	d := newDecoder(f, nil)
-	f.Fuzz(func(t *testing.T, link, tci, beyond uint16, data []byte) {
-		p := packet.Packet{
-			Data: data[:len(data):len(data)], Length: len(data) + int(beyond),
-			Link: packet.LinkType(link),
+	all := append(shapes(), captured(f)...)
+	for i, p := range all {
+		add(p)
+		if next := all[i+1 : min(i+8, len(all))]; i%8 == 0 {
+			add(append([]packet.Packet{p}, next...)...)
 		}
+	}
+	for _, parts := range fragmented() {
+		var packets []packet.Packet
+		for _, b := range parts {
+			packets = append(packets, ether(onEthernet(b)))
+		}
+		add(packets...)
+	}
+	add(both())
+	f.Fuzz(func(t *testing.T, link, tci, beyond uint16, data []byte) {
+		p := packet.Packet{Link: packet.LinkType(link)}
 		if tci != 0 {
 			p.Tag = packet.Tag{TPID: 0x8100, TCI: tci}
 		}
-		d.emit = func(m *dnsmsg.Message) { honest(t, &p, m) }
-		d.Decode(&p)
+		d := newDecoder(t, func(m *dnsmsg.Message) {
+			if m.Transport == dnsmsg.UDP && !m.Fragmented {
+				honest(t, &p, m)
+			}
+			sound(t, m) // else its bytes can be those of other packets, too
+		})
+		for len(data) >= 3 {
+			n := min(int(binary.BigEndian.Uint16(data)), len(data)-3)
+			p.Time += int64(data[2]) * 1e9
+			p.Data = bytes.Clone(data[3 : 3+n])[:n:n]
+			p.Length = n + int(beyond)
+			data = data[3+n:]
+			d.Decode(&p)
+			for i := range p.Data { // what the source does with it
+				p.Data[i] = 0xaa
+			}
+			balanced(t, d)
+		}
+		p.Data, p.Length = nil, 0
+		d.Flush()
 		balanced(t, d)
+		if c := d.Counters(); c.Held != 0 {
+			t.Errorf("%d packets are held after the end", c.Held)
+		}
 	})
+}
+
+// script writes packets as FuzzFrame reads them, one second apart.
+func script(packets []packet.Packet) []byte {
+	var b []byte
+	for _, p := range packets {
+		b = append(binary.BigEndian.AppendUint16(b, uint16(len(p.Data))), 1)
+		b = append(b, p.Data...)
+	}
+	return b
+}
+
+// fragmented returns datagrams in fragments, in and around tunnels.
+func fragmented() [][][]byte {
+	whole4, whole6 := ipv4(17, udp(53, 40000, answer)), ipv6(17, udp(53, 40000, answer))
+	reversed := fragments4(7, whole4, 24)
+	slices.Reverse(reversed)
+	return [][][]byte{
+		fragments4(7, whole4, 24), fragments6(7, whole6, 24), reversed,
+		wrapped(fragments4(7, whole4, 24), inVXLAN), fragments4(7, inVXLAN(whole4), 40),
+		fragments6(8, fragments6(7, whole6, 24)[0], 16),
+	}
 }
 
 // FuzzWire parses any bytes as a message.

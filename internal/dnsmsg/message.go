@@ -9,19 +9,24 @@ import "net/netip"
 // Transport is what carried a message.
 type Transport uint8
 
-// The transports of a message.
+// The transports of a message. All but the first two are encrypted, so that only a server that
+// reports its own messages can know of them.
 const (
-	UDP Transport = iota
-	TCP
+	UDP         Transport = iota
+	TCP                   // RFC 7766
+	DoT                   // TLS, RFC 7858
+	DoH                   // HTTPS, RFC 8484
+	DoQ                   // QUIC, RFC 9250
+	DNSCryptUDP           // https://dnscrypt.info/protocol
+	DNSCryptTCP           // the same
+	NoTransport           // the server did not tell
 )
 
+var transportNames = [...]string{UDP: "udp", TCP: "tcp", DoT: "dot", DoH: "doh", DoQ: "doq",
+	DNSCryptUDP: "dnscrypt_udp", DNSCryptTCP: "dnscrypt_tcp", NoTransport: "unknown"}
+
 // String returns the name that the record uses.
-func (t Transport) String() string {
-	if t == TCP {
-		return "tcp"
-	}
-	return "udp"
-}
+func (t Transport) String() string { return transportNames[t] }
 
 // Section is the part of a message that a resource record stands in (RFC 1035, section 4.1).
 type Section uint8
@@ -78,12 +83,16 @@ type Message struct {
 	Time             int64 // when its last packet was captured, nanoseconds since the Unix epoch
 	Src, Dst         netip.Addr
 	SrcPort, DstPort uint16
-	VLAN, InnerVLAN  uint16 // ids of the outermost and the innermost tag; 0 is none
+	VLAN, InnerVLAN  uint16 // ids of the outermost and the innermost tag, wherever; 0 is none
 	Transport        Transport
 	Fragmented       bool   // it came in more than one IP fragment
 	Cut              bool   // the capture's snapshot length cut it: Wire is shorter than the message was
 	Size             int    // length of the message as the transport gave it; len(Wire) unless Cut
 	Interface        string // empty when the source does not know it
+
+	// DNSTap is what the server that reported the message says of it; nil when it was captured.
+	// With it, an address that is not valid and a port of 0 were not told.
+	DNSTap *DNSTap
 
 	// Wire is the whole message, header first, without the length prefix of TCP. It can be
 	// shorter than HeaderLen: then Fault says so and the fields below are zero.
@@ -102,6 +111,12 @@ type Message struct {
 	OPT int
 
 	Fault Fault
+
+	// What encapsulated it. Src and Dst above are the innermost addresses.
+	Tunnel               Tunnels
+	TunnelID             TunnelID   // the outermost id that there is
+	InnerTunnelID        TunnelID   // the innermost, when there are several
+	TunnelSrc, TunnelDst netip.Addr // of the outermost IP header, when it is not the only one
 }
 
 // Response tells whether the QR bit is set.

@@ -7,11 +7,14 @@ package encode
 
 import "github.com/dnsluice/dnsluice/internal/dnsmsg"
 
-// Encoder writes messages as record values. It is used by one lane.
+// Encoder writes messages or transactions as record values. It is used by one lane.
 type Encoder interface {
 	// Append appends the value of the record number seq, which describes m, and returns the
 	// extended slice. It does not keep m.
 	Append(dst []byte, seq uint64, m *dnsmsg.Message) []byte
+
+	// AppendTransaction does the same for a query with its response, or one of them alone.
+	AppendTransaction(dst []byte, seq uint64, t *dnsmsg.Transaction) []byte
 }
 
 // Identity is what all records of a lane have in common. With the number of a record it names

@@ -21,6 +21,29 @@ const (
 	LinkIPv4     LinkType = 228 // raw IPv4
 	LinkIPv6     LinkType = 229 // raw IPv6
 	LinkSLL2     LinkType = 276 // Linux cooked capture, version 2
+
+	// LinkDNSTap is no LINKTYPE_ but our own: no frame, but what one dnstap frame holds.
+	LinkDNSTap LinkType = 0xffff
+)
+
+// The link types that are found in files only.
+const (
+	LinkPPP         LinkType = 9   // PPP, or Cisco HDLC
+	LinkFDDI        LinkType = 10  // FDDI
+	LinkPPPSerial   LinkType = 50  // PPP or Cisco HDLC, with their addresses
+	LinkPPPEther    LinkType = 51  // PPPoE
+	LinkHDLC        LinkType = 104 // Cisco HDLC, or PPP
+	Link80211       LinkType = 105 // 802.11
+	LinkPrism       LinkType = 119 // 802.11 behind a Prism header
+	LinkRadiotap    LinkType = 127 // 802.11 behind a radiotap header
+	LinkARCNETLinux LinkType = 129 // ARCNET as Linux captures it
+	LinkUser2       LinkType = 149 // private; Darwin puts PKTAP in it
+	LinkAVS         LinkType = 163 // 802.11 behind an AVS header
+	LinkPPI         LinkType = 192 // Per-Packet Information, which tells the link type
+	LinkPPPWithDir  LinkType = 204 // PPP behind a byte for the direction
+	LinkMPLS        LinkType = 219 // MPLS
+	LinkNFLOG       LinkType = 239 // packets that netfilter logged
+	LinkPKTAP       LinkType = 258 // PKTAP of Darwin, which tells the link type
 )
 
 // String returns the tcpdump.org name of the types above and the number of all others.
@@ -42,6 +65,8 @@ func (t LinkType) String() string {
 		return "IPV6"
 	case LinkSLL2:
 		return "LINUX_SLL2"
+	case LinkDNSTap:
+		return "DNSTAP"
 	}
 	return "LINKTYPE_" + strconv.Itoa(int(t))
 }

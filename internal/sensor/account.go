@@ -7,6 +7,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/decode"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 )
 
@@ -20,6 +21,20 @@ func sum(lanes []*lane) (t tally) {
 		t.decode.Carried += c.decode.Carried
 		t.decode.Held += c.decode.Held
 		t.decode.Messages += c.decode.Messages
+		t.decode.Fragments.Completed += c.decode.Fragments.Completed
+		t.decode.Fragments.Duplicated += c.decode.Fragments.Duplicated
+		t.decode.Fragments.Overlapped += c.decode.Fragments.Overlapped
+		t.decode.TCP.Overlaps += c.decode.TCP.Overlaps
+		t.decode.TCP.Gaps += c.decode.TCP.Gaps
+		t.decode.TCP.GapBytes += c.decode.TCP.GapBytes
+		t.decode.TCP.Resyncs += c.decode.TCP.Resyncs
+		t.decode.TCP.Forgot += c.decode.TCP.Forgot
+		t.decode.TCP.Streams += c.decode.TCP.Streams
+		for k, n := range c.decode.Tunnels {
+			t.decode.Tunnels[k] += n
+		}
+		t.match.Add(c.match)
+		t.matching = t.matching || c.matching
 		for r, n := range c.decode.Dropped {
 			t.decode.Dropped[r] += n
 		}
@@ -32,22 +47,30 @@ func sum(lanes []*lane) (t tally) {
 
 // stages returns the lines of the ledger that belong to the lanes.
 func (t tally) stages() []ledger.Stage {
-	return []ledger.Stage{
-		captureStage(t.capture),
-		decodeStage(t.decode),
-		wireStage(t.decode),
-		{Stage: "encode", Unit: "records", In: t.decode.Messages, Out: t.records,
-			Held: t.decode.Messages - t.records},
+	stages := []ledger.Stage{captureStage(t.capture), decodeStage(t.decode), wireStage(t.decode)}
+	in := t.decode.Messages
+	if t.matching {
+		stages = append(stages, matchStage(t.match))
+		in = t.match.Transactions
 	}
+	return append(stages, ledger.Stage{Stage: "encode", Unit: "records", In: in, Out: t.records,
+		Held: in - t.records})
 }
 
 func captureStage(s capture.Stats) ledger.Stage {
 	dropped := s.KernelDropped + s.Discarded
+	detail := map[string]uint64{"bytes": s.Bytes, "reopened": s.Reopened, "frozen": s.Frozen}
+	if s.Connections > 0 {
+		detail["connections"] = s.Connections
+		for e, n := range s.Ended {
+			detail["ended."+capture.End(e).String()] = n
+		}
+	}
 	return ledger.Stage{
 		Stage: "capture", Unit: "packets", In: s.Received, Out: s.Read,
 		Held:    s.Received - s.Read - dropped,
 		Dropped: map[string]uint64{"kernel": s.KernelDropped, "discarded": s.Discarded},
-		Detail:  map[string]uint64{"bytes": s.Bytes, "reopened": s.Reopened, "frozen": s.Frozen},
+		Detail:  detail,
 	}
 }
 
@@ -58,8 +81,24 @@ func decodeStage(c decode.Counters) ledger.Stage {
 			dropped[r.String()] = n
 		}
 	}
+	detail := map[string]uint64{
+		"fragments.completed":  c.Fragments.Completed,
+		"fragments.duplicated": c.Fragments.Duplicated,
+		"fragments.overlapped": c.Fragments.Overlapped,
+		"tcp.overlaps":         c.TCP.Overlaps,
+		"tcp.gaps":             c.TCP.Gaps,
+		"tcp.gap_bytes":        c.TCP.GapBytes,
+		"tcp.resyncs":          c.TCP.Resyncs,
+		"tcp.forgot":           c.TCP.Forgot,
+		"tcp.streams":          c.TCP.Streams,
+	}
+	for k, n := range c.Tunnels {
+		if k := dnsmsg.Tunnel(k); k != dnsmsg.NoTunnel {
+			detail["tunnel."+k.String()] = n
+		}
+	}
 	return ledger.Stage{Stage: "decode", Unit: "packets", In: c.Packets, Out: c.Carried,
-		Held: c.Held, Dropped: dropped}
+		Held: c.Held, Dropped: dropped, Detail: detail}
 }
 
 // wireStage is the part of decode that counts messages: a packet can carry several. It drops
@@ -73,6 +112,25 @@ func wireStage(c decode.Counters) ledger.Stage {
 	}
 	return ledger.Stage{Stage: "wire", Unit: "messages", In: c.Messages, Out: c.Messages,
 		Detail: detail}
+}
+
+// matchStage counts messages, those that left in the same record as others included. How many
+// records there are of each kind stands beside.
+func matchStage(c match.Counters) ledger.Stage {
+	detail := map[string]uint64{
+		"retransmits": c.Retransmits, "reordered": c.Reordered, "reversed": c.Reversed,
+		"retries": c.Retries,
+	}
+	for k, n := range c.Kinds {
+		detail["kind."+dnsmsg.Kind(k).String()] = n
+	}
+	for u, n := range c.Unpaired {
+		if u := dnsmsg.Unpaired(u); u != dnsmsg.Paired {
+			detail["unpaired."+u.String()] = n
+		}
+	}
+	return ledger.Stage{Stage: "match", Unit: "messages", In: c.Messages, Out: c.Left,
+		Held: c.Held, Detail: detail}
 }
 
 func deliverStage(c deliver.Counters) ledger.Stage {

@@ -7,11 +7,13 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/decode"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 	"github.com/dnsluice/dnsluice/internal/encode"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/packet"
 )
 
@@ -38,6 +40,7 @@ type outlet interface {
 type lane struct {
 	sources iter.Seq[capture.Source]
 	decoder *decode.Decoder
+	matcher *match.Matcher // nil when messages are delivered as they come
 	encoder encode.Encoder
 	out     outlet
 
@@ -55,7 +58,10 @@ type lane struct {
 type tally struct {
 	capture capture.Stats // of the sources that are closed
 	decode  decode.Counters
+	match   match.Counters
 	records uint64
+
+	matching bool // there is a matcher, and its counters mean something
 }
 
 // run reads all sources to their ends. A source that fails does not keep the lane from reading
@@ -72,6 +78,11 @@ func (l *lane) run() error {
 			break
 		}
 	}
+	l.decoder.Flush() // which may call message
+	if l.matcher != nil {
+		l.matcher.Flush()
+	}
+	l.publish()
 	return errors.Join(append(errs, l.out.Close())...)
 }
 
@@ -85,6 +96,9 @@ func (l *lane) read(src capture.Source) error {
 				continue
 			}
 		case capture.ErrIdle:
+			if l.matcher != nil {
+				l.matcher.Turn(time.Now().UnixNano())
+			}
 		case io.EOF:
 			return nil
 		default:
@@ -97,12 +111,24 @@ func (l *lane) read(src capture.Source) error {
 	}
 }
 
-// message takes a message from the decoder to the outlet. The stages to come, match, filter and
-// enrich, have their calls here, in this order.
+// message takes a message from the decoder to the outlet, or to the matcher on the way. The stages
+// to come, filter and enrich, have their calls here and in transaction, in this order.
 func (l *lane) message(m *dnsmsg.Message) {
+	if l.matcher != nil {
+		l.matcher.Message(m) // which calls transaction
+		return
+	}
 	l.seq++
 	if value := l.out.Value(m.Time); value != nil {
 		l.out.Commit(l.encoder.Append(value, l.seq, m))
+	}
+}
+
+// transaction takes a transaction from the matcher to the outlet.
+func (l *lane) transaction(t *dnsmsg.Transaction) {
+	l.seq++
+	if value := l.out.Value(t.Main().Time); value != nil {
+		l.out.Commit(l.encoder.AppendTransaction(value, l.seq, t))
 	}
 }
 
@@ -115,6 +141,9 @@ func (l *lane) publish() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tally.decode, l.tally.records = l.decoder.Counters(), l.seq
+	if l.matcher != nil {
+		l.tally.match = l.matcher.Counters()
+	}
 }
 
 // begin makes src the current source. It returns false when the lane is to end.
@@ -168,5 +197,9 @@ func add(a, b capture.Stats) capture.Stats {
 	a.Bytes += b.Bytes
 	a.Reopened += b.Reopened
 	a.Frozen += b.Frozen
+	a.Connections += b.Connections
+	for e, n := range b.Ended {
+		a.Ended[e] += n
+	}
 	return a
 }

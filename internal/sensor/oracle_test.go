@@ -65,7 +65,7 @@ func cannot(t *testing.T, why string) {
 // compareCapture compares one capture with its list.
 func compareCapture(t *testing.T, capture, list string, ports ...uint16) {
 	t.Run(filepath.Base(capture), func(t *testing.T) {
-		got, l := printCapture(t, capture, ports)
+		got := printCapture(t, capture, ports)
 		var want []observation
 		if _, err := os.Stat(list); err == nil { // a capture without DNS has none
 			want = slices.DeleteFunc(readOracle(t, list), func(o observation) bool {
@@ -74,7 +74,6 @@ func compareCapture(t *testing.T, capture, list string, ports ...uint16) {
 		}
 		found := compare(want, got)
 		found.consult(want, otherwiseRead(t, list))
-		found.excuse(l)
 		if diff := cmp.Diff(found.kinds, known(t, filepath.Base(capture))); diff != "" {
 			t.Errorf("differs from tshark (-found +listed in %s):\n%s\n%s", listed, diff,
 				strings.Join(found.examples, "\n"))
@@ -83,7 +82,7 @@ func compareCapture(t *testing.T, capture, list string, ports ...uint16) {
 }
 
 // printCapture returns the records of a capture. Its ledger must account for each of them.
-func printCapture(t *testing.T, capture string, ports []uint16) ([]observation, ledger.Ledger) {
+func printCapture(t *testing.T, capture string, ports []uint16) []observation {
 	t.Helper()
 	var out bytes.Buffer
 	cfg := settings(capture)
@@ -106,7 +105,7 @@ func printCapture(t *testing.T, capture string, ports []uint16) ([]observation, 
 		t.Errorf("%d lines, but the ledger has %d messages, %d records, %d written", n, l.Messages,
 			l.Records, l.Acknowledged)
 	}
-	return list, l
+	return list
 }
 
 // balances checks the ledger of a run that is over: it adds up, line by line and from line to
@@ -127,35 +126,14 @@ func balances(t *testing.T, l ledger.Ledger) {
 	}
 }
 
-// inner are the protocols, in tshark's words, that may stand before the transport of a message
-// that this version reads: no tunnels, no link types that packet does not name.
-var inner = []string{"eth", "ethertype", "vlan", "ieee8021ad", "sll", "null", "raw", "ip", "ipv6",
-	"ipv6.hopopts", "ipv6.dstopts", "ipv6.routing", "ah"}
-
-// inScope tells whether a message that tshark sees is one to be seen by this version: on one of
-// the ports, in nothing but IP (once) on a link layer that it reads, and no quotation in an ICMP
-// error. Our own lists have no protocols: all that is in those captures is in scope.
+// inScope tells whether a message that tshark sees is one to be seen: on one of the ports, and no
+// quotation in an ICMP error.
 func (o observation) inScope(ports []uint16) bool {
-	onPort := slices.ContainsFunc(ports, func(p uint16) bool {
-		port := "#" + strconv.Itoa(int(p))
-		return strings.Contains(o.path, port+" ") || strings.HasSuffix(o.path, port)
-	})
-	if o.protocols == "" || !onPort {
-		return onPort
-	}
-	layers, all := 0, strings.Split(o.protocols, ":")
-	for i, p := range all {
-		switch {
-		case p == "udp" || p == "tcp": // a tunnel through UDP has more than DNS behind it
-			return layers == 1 && i+1 < len(all) &&
-				slices.Contains([]string{"dns", "mdns", "llmnr"}, all[i+1])
-		case !slices.Contains(inner, p) && p != "ipv6.fraghdr":
-			return false
-		case p == "ip" || p == "ipv6":
-			layers++
-		}
-	}
-	return false
+	return !strings.Contains(o.protocols, "icmp") &&
+		slices.ContainsFunc(ports, func(p uint16) bool {
+			port := "#" + strconv.Itoa(int(p))
+			return strings.Contains(o.path, port+" ") || strings.HasSuffix(o.path, port)
+		})
 }
 
 // The kinds of differences.
@@ -174,7 +152,6 @@ const (
 type findings struct {
 	kinds    map[string]int
 	examples []string
-	lost     []observation // of tshark's, those that we do not have
 	found    []observation // of ours, those that tshark does not have
 }
 
@@ -224,7 +201,7 @@ func compare(want, got []observation) *findings {
 	}
 	for i, o := range want {
 		if !taken[i] {
-			f.lost = append(f.lost, o)
+			f.add(missing, o)
 		}
 	}
 	return f
@@ -290,22 +267,6 @@ func (f *findings) consult(want, otherwise []observation) {
 			kind = besides
 		}
 		f.add(kind, o)
-	}
-}
-
-// excuse forgives the messages that need several packets put together, which are for later
-// issues, as far as the ledger shows such packets refused. The others count as missing.
-func (f *findings) excuse(l ledger.Ledger) {
-	refused := l.Stages[1].Dropped
-	fragments := refused["fragment"]
-	for _, o := range f.lost {
-		switch {
-		case strings.HasPrefix(o.path, "tcp ") && refused["tcp_partial"] > 0:
-		case fragments >= 2: // of which a datagram takes at least so many
-			fragments -= 2
-		default:
-			f.add(missing, o)
-		}
 	}
 }
 

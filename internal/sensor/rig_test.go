@@ -72,7 +72,7 @@ func settings(files ...string) Config {
 }
 
 // memory is enough for a few lanes, however many cores there are.
-func memory() int { return 64<<20 + runtime.GOMAXPROCS(0)<<20 }
+func memory() int { return 80<<20 + runtime.GOMAXPROCS(0)<<20 }
 
 // build returns a sensor that delivers to brokers.
 func build(t *testing.T, cfg Config, brokers []string, log *slog.Logger) *Sensor {

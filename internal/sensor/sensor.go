@@ -16,16 +16,20 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/capture/afpacket"
+	"github.com/dnsluice/dnsluice/internal/capture/dnstap"
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
 	"github.com/dnsluice/dnsluice/internal/decode"
+	"github.com/dnsluice/dnsluice/internal/decode/defrag"
+	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/encode"
 	"github.com/dnsluice/dnsluice/internal/encode/json"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
-// Config says what a sensor takes in and how it delivers. Interfaces, Files and Sources exclude
-// one another.
+// Config says what a sensor takes in and how it delivers. Interfaces and DNSTap together, Files and
+// Sources exclude one another.
 type Config struct {
 	Sensor string // name of the sensor in each record
 	Run    string // of this process; see RunID
@@ -35,10 +39,16 @@ type Config struct {
 	RingSize    int      // bytes per lane, for Interfaces
 	Promiscuous bool
 
+	DNSTap []dnstap.Config // sockets for name servers to report to, a lane each
+
 	Files   []string         // to read, - is standard input
 	Sources []capture.Source // to read, one lane each, waiting for memory as for files
 
-	Ports   []uint16 // of DNS
+	Ports   []uint16         // of DNS
+	Tunnels []string         // to look into; none is all of those that Files and Sources hold, and none live
+	TCP     tcpstream.Config // bounds of each lane's streams; its zero value is its default
+	Defrag  defrag.Config    // and of its fragments
+	Match   *match.Config    // joins queries and responses; nil delivers each message as it comes
 	Deliver deliver.Config
 	Memory  int           // bytes that the process may use
 	Grace   time.Duration // how long Run goes on delivering after its context has ended
@@ -52,6 +62,7 @@ type Sensor struct {
 	cfg      Config
 	lanes    []*lane
 	groups   []*afpacket.Group
+	sockets  []*dnstap.Source
 	delivery *deliver.Delivery
 	log      *slog.Logger
 	outage   outage
@@ -69,21 +80,34 @@ const (
 // HeapLimit returns what of the memory the Go runtime may use: the rings and the program's own
 // pages are not its.
 func (s *Sensor) HeapLimit() int64 {
-	return int64(s.cfg.Memory - programText - rings(s.cfg, len(s.lanes)))
+	return int64(s.cfg.Memory - programText - rings(s.cfg))
 }
 
-// rings returns the memory that the kernel fills for so many lanes.
-func rings(cfg Config, lanes int) int {
-	if len(cfg.Interfaces) == 0 {
-		return 0
+// rings returns the memory that the kernel fills.
+func rings(cfg Config) int { return len(cfg.Interfaces) * cfg.Lanes * cfg.RingSize }
+
+// state returns the memory for what so many lanes remember between packets: connections and
+// datagrams in part, queries that wait, and what name servers are sending.
+func state(cfg Config, lanes int) int {
+	bytes := 0
+	for _, socket := range cfg.DNSTap {
+		bytes += socket.Memory()
 	}
-	return lanes * cfg.RingSize
+	if cfg.Match != nil {
+		bytes += lanes * cfg.Match.Memory
+	}
+	return bytes + lanes*decodeConfig(cfg).Memory()
 }
 
 // New checks cfg and builds a sensor that delivers to producer. It opens nothing.
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = lanesFor(cfg)
+	}
+	if cfg.Match != nil && cfg.Match.Retries == nil {
+		shared := *cfg.Match // by the lanes
+		shared.Retries = match.NewRetries()
+		cfg.Match = &shared
 	}
 	s := &Sensor{cfg: cfg, log: log}
 	inputs, err := s.inputs()
@@ -100,7 +124,7 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 	s.hard, s.giveUp = context.WithCancel(context.Background())
 	for i, sources := range inputs {
 		intake := s.delivery.FileIntake(s.hard)
-		if len(cfg.Interfaces) > 0 {
+		if i < len(cfg.Interfaces)*cfg.Lanes { // a ring cannot wait; files and name servers can
 			intake = s.delivery.LiveIntake()
 		}
 		l, err := newLane(cfg, i, sources, intake)
@@ -115,21 +139,36 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
 	l := &lane{sources: sources, out: out}
 	var err error
-	if l.decoder, err = decode.New(decode.Config{Ports: cfg.Ports}, l.message); err != nil {
+	if l.decoder, err = decode.New(decodeConfig(cfg), l.message); err != nil {
 		return nil, err
+	}
+	if cfg.Match != nil {
+		if l.matcher, err = match.New(*cfg.Match, l.transaction); err != nil {
+			return nil, err
+		}
+		l.tally.matching = true
 	}
 	l.encoder = json.New(encode.Identity{Sensor: cfg.Sensor, Run: cfg.Run, Lane: number})
 	return l, nil
+}
+
+func decodeConfig(cfg Config) decode.Config {
+	settings := decode.DefaultConfig()
+	settings.Ports, settings.TCP, settings.Defrag = cfg.Ports, cfg.TCP, cfg.Defrag
+	if len(cfg.Tunnels) > 0 {
+		settings.Tunnels = cfg.Tunnels
+	}
+	return settings
 }
 
 // inputs returns the sources of each lane.
 func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 	var lanes []iter.Seq[capture.Source]
 	switch cfg := s.cfg; {
-	case len(cfg.Interfaces) > 0 && len(cfg.Files) > 0:
-		return nil, errors.New("sensor: both interfaces and files: " +
+	case s.live() && len(cfg.Files) > 0:
+		return nil, errors.New("sensor: files, and interfaces or dnstap: " +
 			"give one kind, and run a second sensor for the other")
-	case len(cfg.Interfaces) > 0:
+	case s.live():
 		for _, name := range cfg.Interfaces {
 			g, err := afpacket.NewGroup(ringConfig(cfg, name))
 			if err != nil {
@@ -139,6 +178,14 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 			for i := range cfg.Lanes {
 				lanes = append(lanes, one(g.Lane(i)))
 			}
+		}
+		for _, socket := range cfg.DNSTap {
+			src, err := dnstap.New(socket)
+			if err != nil {
+				return nil, err
+			}
+			s.sockets = append(s.sockets, src)
+			lanes = append(lanes, one(src))
 		}
 	case len(cfg.Files) > 0:
 		shared := queue(cfg.Files)
@@ -150,8 +197,8 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 			lanes = append(lanes, one(src))
 		}
 	default:
-		return nil, errors.New("sensor: nothing to read: " +
-			"name an interface (--interface) or a capture file (--read)")
+		return nil, errors.New("sensor: nothing to read: name an interface (--interface), " +
+			"a capture file (--read) or a socket (--dnstap)")
 	}
 	return lanes, nil
 }
@@ -159,7 +206,7 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 func ringConfig(cfg Config, name string) afpacket.Config {
 	ring := afpacket.DefaultConfig()
 	ring.Interface, ring.Lanes, ring.Ports = name, cfg.Lanes, cfg.Ports
-	ring.Promiscuous = cfg.Promiscuous
+	ring.Tunnels, ring.Promiscuous = cfg.Tunnels, cfg.Promiscuous
 	if cfg.RingSize > 0 {
 		ring.Blocks = max(2, cfg.RingSize/ring.BlockSize)
 	}
@@ -189,19 +236,20 @@ func queue(files []string) iter.Seq[capture.Source] {
 // lanesFor returns one lane per core, or as many as memory has room for: with fewer lanes a
 // sensor works, and the default must start on any machine.
 func lanesFor(cfg Config) int {
-	n := runtime.GOMAXPROCS(0)
-	for ; n > 1; n-- {
-		if _, bytes := least(cfg, n*max(1, len(cfg.Interfaces))); bytes <= cfg.Memory {
+	for cfg.Lanes = runtime.GOMAXPROCS(0); cfg.Lanes > 1; cfg.Lanes-- {
+		all := cfg.Lanes*max(1, len(cfg.Interfaces)) + len(cfg.DNSTap)
+		if _, bytes := least(cfg, all); bytes <= cfg.Memory {
 			break
 		}
 	}
-	return n
+	return cfg.Lanes
 }
 
 // least returns how many batches so many lanes need at the least, and the memory for all.
 func least(cfg Config, lanes int) (batches, bytes int) {
 	batches = 2*lanes + 2
-	return batches, overhead + rings(cfg, lanes) + (batches+deliver.Compressors())*record.ArenaSize(cfg.Deliver.BatchSize)
+	arenas := (batches + deliver.Compressors()) * record.ArenaSize(cfg.Deliver.BatchSize)
+	return batches, overhead + rings(cfg) + state(cfg, lanes) + arenas
 }
 
 // newPool makes the pool of batches out of what memory is left.
@@ -215,10 +263,16 @@ func newPool(cfg Config, lanes int) (*record.Pool, error) {
 	return record.NewPool(batches+more, cfg.Deliver.BatchSize), nil
 }
 
-// Open begins the capture on interfaces, so that what cannot work fails before anything starts.
+// Open begins the capture on interfaces and sockets, so that what cannot work fails before anything
+// starts.
 func (s *Sensor) Open() error {
 	for _, g := range s.groups {
 		if err := g.Open(); err != nil {
+			return err
+		}
+	}
+	for _, socket := range s.sockets {
+		if err := socket.Open(); err != nil {
 			return err
 		}
 	}
@@ -261,7 +315,8 @@ func (s *Sensor) Run(ctx context.Context) error {
 // exit status must not take it for complete.
 var errInterrupted = errors.New("sensor: interrupted: not all of the files was read")
 
-func (s *Sensor) live() bool { return len(s.cfg.Interfaces) > 0 }
+// live tells whether what comes in has no end.
+func (s *Sensor) live() bool { return len(s.cfg.Interfaces)+len(s.cfg.DNSTap) > 0 }
 
 // drain stops the admission of packets and starts the grace period.
 func (s *Sensor) drain() {

@@ -271,7 +271,7 @@ func TestFilesWaitForABrokerWhenMemoryIsFull(t *testing.T) {
 	}
 	cfg := settings(files...)
 	cfg.Deliver.BatchSize = deliver.MinBatchSize
-	cfg.Memory = overhead + (8+runtime.GOMAXPROCS(0))*record.ArenaSize(cfg.Deliver.BatchSize)
+	cfg.Memory = overhead + state(cfg, 2) + (8+runtime.GOMAXPROCS(0))*record.ArenaSize(cfg.Deliver.BatchSize)
 	away := listen(string(deliver.Unreachable))
 	s := build(t, cfg, addresses, slog.New(away))
 	ran := make(chan error, 1)
@@ -390,7 +390,7 @@ func TestWhatCannotWorkIsRefusedBeforeAnythingOpens(t *testing.T) {
 		{"nothing to read", func(c *Config) { c.Files = nil }, "nothing to read"},
 		{"interfaces and files", func(c *Config) {
 			c.Interfaces = []string{"lo"}
-		}, "both interfaces and files"},
+		}, "files, and interfaces or dnstap"},
 		{"a name that no interface has", func(c *Config) {
 			c.Files, c.Interfaces = nil, []string{"a name with spaces"}
 		}, "a name with spaces"},

@@ -109,11 +109,14 @@ func keys(w io.Writer) error {
 	return err
 }
 
-// objectName gives the three sections one name, for their objects are the same.
+// objectName gives objects that are the same one name.
 func objectName(field string) string {
 	switch field {
-	case "answers", "authority", "additional":
+	case "answers", "authority", "additional",
+		"query_answers", "query_authority", "query_additional":
 		return "rr"
+	case "query_edns":
+		return "edns"
 	case "questions":
 		return "question"
 	case "options":

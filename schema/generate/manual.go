@@ -75,8 +75,9 @@ func row(w io.Writer, within string, f schema.Field, seen map[*schema.Field]stri
 	if len(f.Of) > 0 {
 		if as, again = seen[&f.Of[0]]; again {
 			kind += ", as in `" + as + "`"
+		} else {
+			seen[&f.Of[0]] = name
 		}
-		seen[&f.Of[0]] = name
 	}
 	fmt.Fprintf(w, "| `%s` | %s | %s | %s |\n", name, kind, f.Presence, doc)
 	if again {

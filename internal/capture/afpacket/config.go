@@ -8,6 +8,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
 // The bounds that Validate enforces.
@@ -23,6 +25,7 @@ type Config struct {
 	Interface   string   // name of the interface
 	Lanes       int      // sources that share the interface
 	Ports       []uint16 // UDP and TCP ports, source or destination, that let a packet through
+	Tunnels     []string // kinds that are let through whatever is in them; see dnsmsg.ParseTunnels
 	Promiscuous bool     // also take frames addressed to other stations
 
 	// The ring of one lane is Blocks times BlockSize bytes. A lane that does not read for a while
@@ -77,6 +80,9 @@ func (c Config) Validate() error {
 		if port == 0 {
 			refuse("port 0: must be 1 to 65535")
 		}
+	}
+	if _, err := dnsmsg.ParseTunnels(c.Tunnels); err != nil {
+		refuse("tunnels: %w", err)
 	}
 	if page := os.Getpagesize(); c.BlockSize < page || c.BlockSize%page != 0 {
 		refuse("ring block of %d bytes: must be a multiple of the page size, %d",

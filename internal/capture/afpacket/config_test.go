@@ -26,6 +26,10 @@ func TestConfigValidate(t *testing.T) {
 		{"a port is needed", func(c *Config) { c.Ports = nil }, "0 ports"},
 		{"ports fit the filter", func(c *Config) { c.Ports = make([]uint16, 101) }, "101 ports"},
 		{"port 0 is none", func(c *Config) { c.Ports = []uint16{53, 0} }, "port 0"},
+		{"tunnels have names", func(c *Config) { c.Tunnels = []string{"vxlan", "gre"} }, ""},
+		{"a tunnel that is not known is named, with those that are", func(c *Config) {
+			c.Tunnels = []string{"vxlan", "vxlam"}
+		}, `tunnel "vxlam" is not known; known are all, ip, erspan, mpls, pppoe, gre`},
 		{"a block is not empty", func(c *Config) { c.BlockSize = 0 }, "block of 0 bytes"},
 		{"a block is whole pages", func(c *Config) { c.BlockSize = page + 16 }, "page size"},
 		{"one block is no ring", func(c *Config) { c.Blocks = 1 }, "ring of 1 blocks"},

@@ -12,6 +12,10 @@
 // packets that are still in the ring when the source is closed or when its interface has gone
 // (Discarded).
 //
+// Tunnels are let through when they are asked for, whatever is in them: the filter does not look
+// inside, decode does. The hash of the fanout sees the outer header of a tunnel over UDP, and where
+// its sender chooses the source port by the flow, the two directions can be on two lanes.
+//
 // The kernel reassembles IPv4 fragments before the filter sees them; a datagram of which a
 // fragment never arrives is forgotten there and is in no counter. It does so in one place for all
 // fanout groups of a network namespace: when two groups see the same fragments, of two sensors

@@ -8,12 +8,22 @@ import (
 
 	"golang.org/x/net/bpf"
 
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 	"github.com/dnsluice/dnsluice/internal/packet"
 )
 
 func machine(t *testing.T, link packet.LinkType, ports ...uint16) *bpf.VM {
 	t.Helper()
-	f, err := filter(link, ports)
+	return tunnelMachine(t, link, nil, ports...)
+}
+
+func tunnelMachine(t *testing.T, link packet.LinkType, tunnels []string, ports ...uint16) *bpf.VM {
+	t.Helper()
+	set, err := dnsmsg.ParseTunnels(tunnels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := filter(link, ports, set)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,6 +63,8 @@ var network = []struct {
 	{"TCP to the port", etherIPv4, ipv4(6, client4, server4, tcp(4000, 53)), true},
 	{"TCP from the port", etherIPv4, ipv4(6, server4, client4, tcp(53, 4000)), true},
 	{"TCP of other ports", etherIPv4, ipv4(6, client4, server4, tcp(4000, 443)), false},
+	{"an authentication header, behind which nothing is read", etherIPv4,
+		ipv4(51, client4, server4, make([]byte, 12)), true},
 	{"SCTP to the port", etherIPv4, ipv4(132, client4, server4, udp(4000, 53)), false},
 	{"IPv4 options are skipped", etherIPv4,
 		ipv4(17, client4, server4, udp(4000, 53), 1, 1, 1, 1, 1, 1, 1, 0), true},
@@ -149,7 +161,105 @@ func TestFilterTakesAsManyPortsAsValidateAllows(t *testing.T) {
 }
 
 func TestFilterRefusesAJumpTooFar(t *testing.T) {
-	if _, err := filter(packet.LinkEthernet, make([]uint16, 130)); err == nil {
+	if _, err := filter(packet.LinkEthernet, make([]uint16, 130), 0); err == nil {
 		t.Error("130 ports were taken")
+	}
+}
+
+func TestFilterPassesTheTunnelsAskedForAndNoOthers(t *testing.T) {
+	over := func(dst int) []byte { return ipv4(17, client4, server4, udp(40000, dst, 0, 0, 0, 0)) }
+	for _, test := range []struct {
+		kind      string
+		etherType int
+		packet    []byte
+	}{
+		{"mpls", etherMPLS, make([]byte, 24)},
+		{"mpls", multiMPLS, make([]byte, 24)},
+		{"mpls", etherIPv4, ipv4(137, client4, server4, make([]byte, 24))},
+		{"pppoe", etherPPP, make([]byte, 24)},
+		{"gre", etherIPv4, ipv4(47, client4, server4, make([]byte, 4))},
+		{"gre", etherIPv6, ipv6(47, client6, server6, make([]byte, 4))},
+		{"gre", etherIPv4,
+			fragment4(1, 47, client4, server4, make([]byte, 64), 0, 16)},
+		{"pptp", etherIPv4, ipv4(47, client4, server4, make([]byte, 8))},
+		{"erspan2", etherIPv4, ipv4(47, client4, server4, make([]byte, 8))},
+		{"ipip", etherIPv4, ipv4(4, client4, server4, make([]byte, 20))},
+		{"6in4", etherIPv4, ipv4(41, client4, server4, make([]byte, 40))},
+		{"4in6", etherIPv6, ipv6(4, client6, server6, make([]byte, 20))},
+		{"6in6", etherIPv6, ipv6(41, client6, server6, make([]byte, 40))},
+		{"ip", etherIPv6, ipv6(41, client6, server6, make([]byte, 40))},
+		{"etherip", etherIPv4, ipv4(97, client4, server4, make([]byte, 16))},
+		{"vxlan", etherIPv4, over(4789)},
+		{"vxlan", etherIPv4, over(8472)},
+		{"vxlan", etherIPv6, ipv6(17, client6, server6, udp(40000, 4789))},
+		{"vxlan-gpe", etherIPv4, over(4790)},
+		{"geneve", etherIPv4, over(6081)},
+		{"gtp", etherIPv4, over(2152)},
+		{"gtp", etherIPv4, ipv4(17, client4, server4, udp(2152, 40000))},
+		{"l2tp", etherIPv4, over(1701)},
+		{"tzsp", etherIPv4, over(37008)},
+		{"teredo", etherIPv4, over(3544)},
+	} {
+		t.Run(test.kind, func(t *testing.T) {
+			frame := ether(test.etherType, test.packet)
+			behindTag := ether(ether8021, tagged(5, test.etherType, test.packet))
+			none := machine(t, packet.LinkEthernet, 53)
+			if accepts(t, none, frame) || accepts(t, none, behindTag) {
+				t.Error("accepted though nobody asked for it")
+			}
+			for _, tunnels := range [][]string{{test.kind}, {"all"}} {
+				vm := tunnelMachine(t, packet.LinkEthernet, tunnels, 53)
+				if !accepts(t, vm, frame) || !accepts(t, vm, behindTag) {
+					t.Errorf("%v: not accepted", tunnels)
+				}
+				if accepts(t, vm, ether(etherIPv4, over(5353))) ||
+					accepts(t, vm, ether(0x0806, make([]byte, 28))) {
+					t.Errorf("%v: accepted what is no tunnel", tunnels)
+				}
+			}
+			if test.etherType != etherIPv4 && test.etherType != etherIPv6 {
+				return
+			}
+			if !accepts(t, tunnelMachine(t, packet.LinkRaw, []string{test.kind}, 53), test.packet) {
+				t.Error("raw IP: not accepted")
+			}
+			var others []string
+			for k := range dnsmsg.NumTunnels {
+				if name := k.String(); k != dnsmsg.NoTunnel && !together(test.kind, name) {
+					others = append(others, name)
+				}
+			}
+			if accepts(t, tunnelMachine(t, packet.LinkEthernet, others, 53), frame) {
+				t.Errorf("accepted though only %v were asked for", others)
+			}
+		})
+	}
+}
+
+// together tells the kinds that the filter cannot tell from each other.
+func together(a, b string) bool {
+	family := func(name string) string {
+		switch name {
+		case "pptp", "erspan1", "erspan2", "erspan3":
+			return "gre"
+		case "6in6":
+			return "ip"
+		}
+		return name
+	}
+	return family(a) == family(b)
+}
+
+func TestFilterTakesAllTunnelsWithAsManyPortsAsValidateAllows(t *testing.T) {
+	var ports []uint16
+	for i := range maxPorts {
+		ports = append(ports, uint16(1000+i))
+	}
+	vm := tunnelMachine(t, packet.LinkEthernet, []string{"all"}, ports...)
+	for port, want := range map[int]bool{999: false, 1000: true, 1099: true, 1100: false, 4789: true} {
+		frame := ether(etherIPv6, ipv6(17, client6, server6, udp(9, port)))
+		if got := accepts(t, vm, frame); got != want {
+			t.Errorf("port %d: accepted %v, want %v", port, got, want)
+		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
+
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
 // lookEvery is how often a socket on a quiet link looks whether its interface is still the one of
@@ -80,7 +82,11 @@ func (k *linux) prepare(s *linuxSocket, nic nic, filter []bpf.RawInstruction) er
 }
 
 func (k *linux) filter(nic nic) ([]bpf.RawInstruction, error) {
-	f, err := filter(nic.link, k.cfg.Ports)
+	tunnels, err := dnsmsg.ParseTunnels(k.cfg.Tunnels)
+	if err != nil {
+		return nil, fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)
+	}
+	f, err := filter(nic.link, k.cfg.Ports, tunnels)
 	if err != nil {
 		return nil, err
 	}

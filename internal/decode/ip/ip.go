@@ -3,8 +3,9 @@
 // Package ip takes IPv4 and IPv6 off a packet, extension headers included, and hands over the
 // transport payload. It is a layer of stage 2, owns nothing, and refuses what its Verdict names.
 //
-// A fragment is no reason to refuse: it is handed over and says that it is one. That is where
-// reassembly stands, between this package and the transport, once it exists.
+// A fragment is no reason to refuse: it is handed over and says that it is one. Reassembly stands
+// between this package and the transport: it puts the whole payload into the Packet and has the
+// headers in it read by Continue.
 package ip
 
 import (
@@ -47,21 +48,18 @@ type Packet struct {
 	Payload  []byte // what follows the headers that were read, borrowed from the frame
 	Size     int    // length of Payload on the wire; more than it holds when the capture cut it
 	Proto    uint8  // of Payload; anything but an extension header that this package follows
-	Fragment bool   // Payload is a part of a datagram that was sent in several
+	Fragment bool   // Payload is a part of a datagram that was sent in several; then:
+	More     bool   // others come after it
+	Offset   int    // of it in the datagram's payload, in bytes, a multiple of 8
+	ID       uint32 // of the datagram: 16 bits in IPv4, 32 in IPv6
 }
 
-// Parse reads the packet in b, which was size bytes long on the wire, link padding included, and
-// which the link layer calls version 4 or 6. p is meaningful when the Verdict is OK.
-func (p *Packet) Parse(version uint8, b []byte, size int) Verdict {
-	if version == 4 {
-		return p.parse4(b, size)
-	}
-	return p.parse6(b, size)
-}
-
-// parse4 reads IPv4 (RFC 791, section 3.1). Header and payload checksums are not looked at: what
-// a machine sends is captured before its network card computes them.
-func (p *Packet) parse4(b []byte, size int) Verdict {
+// Parse4 reads the packet in b, which was size bytes long on the wire, link padding included, and
+// which the link layer calls IPv4 (RFC 791, section 3.1). p is meaningful when the Verdict is OK.
+//
+// Header and payload checksums are not looked at: what a machine sends is captured before its
+// network card computes them.
+func (p *Packet) Parse4(b []byte, size int) Verdict {
 	if len(b) < 20 {
 		return Truncated
 	}
@@ -78,7 +76,12 @@ func (p *Packet) parse4(b []byte, size int) Verdict {
 	}
 	p.Src = netip.AddrFrom4([4]byte(b[12:16]))
 	p.Dst = netip.AddrFrom4([4]byte(b[16:20]))
-	p.Fragment = binary.BigEndian.Uint16(b[6:])&0x3fff != 0 // more fragments, or an offset
+	if part := binary.BigEndian.Uint16(b[6:]); part&0x3fff == 0 { // no more fragments, no offset
+		p.Fragment = false
+	} else {
+		p.Fragment, p.More, p.Offset = true, part&0x2000 != 0, int(part&0x1fff)*8
+		p.ID = uint32(binary.BigEndian.Uint16(b[4:]))
+	}
 	// The length of the header cuts the padding off; where it claims more than the link carried,
 	// what is there has to do.
 	p.Size = min(total, size) - header
@@ -90,9 +93,9 @@ func (p *Packet) parse4(b []byte, size int) Verdict {
 	return OK
 }
 
-// parse6 reads IPv6 (RFC 8200, section 3). A payload length of 0 is what a jumbogram has (RFC
+// Parse6 is Parse4 for IPv6 (RFC 8200, section 3). A payload length of 0 is what a jumbogram has (RFC
 // 2675) and what a card that segments is given: all that follows is the payload.
-func (p *Packet) parse6(b []byte, size int) Verdict {
+func (p *Packet) Parse6(b []byte, size int) Verdict {
 	if len(b) < 40 {
 		return Truncated
 	}
@@ -114,6 +117,33 @@ func (p *Packet) parse6(b []byte, size int) Verdict {
 	return p.extensions()
 }
 
+// Continue reads the headers that a payload begins with which was put together of fragments: the
+// caller has set Payload, Size and the Proto of the first fragment. It can turn out to be a
+// fragment itself, for nothing forbids a sender to fragment twice.
+func (p *Packet) Continue() Verdict {
+	p.Fragment = false
+	if !p.Extended() {
+		return OK
+	}
+	return p.extensions()
+}
+
+// Version returns 4 or 6.
+func (p *Packet) Version() uint8 {
+	if p.Src.Is4() {
+		return 4
+	}
+	return 6
+}
+
+// Extended tells whether Proto is an extension header, which in a fragment has not been read.
+func (p *Packet) Extended() bool {
+	if p.Version() == 4 {
+		return p.Proto == auth
+	}
+	return isExtension(p.Proto)
+}
+
 // extensions steps over extension headers until Proto is none of them, or the packet turns out
 // to be a fragment: what follows in the later ones is not a header.
 func (p *Packet) extensions() Verdict {
@@ -127,7 +157,11 @@ func (p *Packet) extensions() Verdict {
 		case fragment:
 			// The 13 bits of the offset and the more-fragments bit. With neither the fragment is
 			// atomic (RFC 6946): a whole datagram that carries the header all the same.
-			p.Fragment = binary.BigEndian.Uint16(b[2:])&0xfff9 != 0
+			part := binary.BigEndian.Uint16(b[2:])
+			if p.Fragment = part&0xfff9 != 0; p.Fragment {
+				p.More, p.Offset = part&1 != 0, int(part&0xfff8)
+				p.ID = binary.BigEndian.Uint32(b[4:])
+			}
 		case auth:
 			n = (int(b[1]) + 2) * 4 // in units of 4 bytes, minus 2 (RFC 4302, section 2.2)
 		default:

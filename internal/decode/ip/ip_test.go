@@ -47,6 +47,13 @@ func set(b []byte, o int, with ...byte) []byte {
 	return b
 }
 
+func parse(p *Packet, version uint8, b []byte, size int) Verdict {
+	if version == 4 {
+		return p.Parse4(b, size)
+	}
+	return p.Parse6(b, size)
+}
+
 func TestParse(t *testing.T) {
 	pad := strings.Repeat("\x00", 6)
 	for _, test := range []struct {
@@ -101,18 +108,21 @@ func TestParse(t *testing.T) {
 		},
 		{
 			name: "the first fragment of IPv4", version: 4,
-			data: set(v4(UDP, "", "payload"), 6, 0x20, 0),
-			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true},
+			data: set(v4(UDP, "", "payload"), 4, 0xab, 0xcd, 0x20, 0),
+			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true,
+				More: true, ID: 0xabcd},
 		},
 		{
 			name: "the last fragment of IPv4", version: 4,
-			data: set(v4(UDP, "", "payload"), 6, 0, 1),
-			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true},
+			data: set(v4(UDP, "", "payload"), 6, 0x1f, 0xff),
+			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true,
+				Offset: 65528},
 		},
 		{
 			name: "a later fragment of IPv4 has no authentication header", version: 4,
 			data: set(v4(auth, "", "payload"), 6, 0, 1),
-			want: Packet{Proto: auth, Payload: []byte("payload"), Size: 7, Fragment: true},
+			want: Packet{Proto: auth, Payload: []byte("payload"), Size: 7, Fragment: true,
+				Offset: 8},
 		},
 		{
 			name: "IPv6", version: 6, data: v6(UDP, "payload"),
@@ -169,13 +179,15 @@ func TestParse(t *testing.T) {
 		},
 		{
 			name: "a first fragment is not read beyond its header", version: 6,
-			data: v6(fragment, "\x3c\x00\x00\x01\x00\x00\x00\x09"+"payload"),
-			want: Packet{Proto: destOptions, Payload: []byte("payload"), Size: 7, Fragment: true},
+			data: v6(fragment, "\x3c\x00\x00\x01\x12\x34\x56\x78"+"payload"),
+			want: Packet{Proto: destOptions, Payload: []byte("payload"), Size: 7, Fragment: true,
+				More: true, ID: 0x12345678},
 		},
 		{
 			name: "a later fragment", version: 6,
-			data: v6(fragment, "\x11\x00\x00\x08\x00\x00\x00\x09"+"payload"),
-			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true},
+			data: v6(fragment, "\x11\x00\xff\xfe\x00\x00\x00\x09"+"payload"),
+			want: Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true,
+				Offset: 65528, ID: 9},
 		},
 		{
 			name: "several headers, cut by the capture", version: 6, beyond: 500,
@@ -199,7 +211,7 @@ func TestParse(t *testing.T) {
 				test.want.Src, test.want.Dst = src6, dst6
 			}
 			got := Packet{Fragment: true, Proto: 99} // of the packet before
-			if v := got.Parse(test.version, test.data, len(test.data)+test.beyond); v != OK {
+			if v := parse(&got, test.version, test.data, len(test.data)+test.beyond); v != OK {
 				t.Fatalf("verdict %d", v)
 			}
 			if diff := cmp.Diff(got, test.want, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
@@ -241,8 +253,50 @@ func TestParseRefuses(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var p Packet
-			if got := p.Parse(test.version, test.data, len(test.data)); got != test.want {
+			if got := parse(&p, test.version, test.data, len(test.data)); got != test.want {
 				t.Errorf("verdict %d, want %d", got, test.want)
+			}
+		})
+	}
+}
+
+func TestContinueReadsTheHeadersOfAReassembledPayload(t *testing.T) {
+	options := "\x11\x00\x01\x04\x00\x00\x00\x00"
+	for _, test := range []struct {
+		name    string
+		on      netip.Addr
+		proto   uint8
+		payload string
+		want    Packet
+		verdict Verdict
+	}{
+		{"UDP", src6, UDP, "payload", Packet{Proto: UDP, Payload: []byte("payload"), Size: 7}, OK},
+		{"UDP of IPv4", src4, UDP, "payload",
+			Packet{Proto: UDP, Payload: []byte("payload"), Size: 7}, OK},
+		{"destination options", src6, destOptions, options + "payload",
+			Packet{Proto: UDP, Payload: []byte("payload"), Size: 7}, OK},
+		{"an authentication header of IPv4", src4, auth,
+			"\x11\x01" + strings.Repeat("a", 10) + "payload",
+			Packet{Proto: UDP, Payload: []byte("payload"), Size: 7}, OK},
+		{"a number that is no extension header of IPv4", src4, destOptions, options,
+			Packet{Proto: destOptions, Payload: []byte(options), Size: 8}, OK},
+		{"a fragment in a fragment", src6, fragment, "\x11\x00\x00\x09\x00\x00\x00\x07" + "payload",
+			Packet{Proto: UDP, Payload: []byte("payload"), Size: 7, Fragment: true, More: true,
+				Offset: 8, ID: 7}, OK},
+		{"a header that ends too early", src6, destOptions, options[:7], Packet{}, Extension},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := Packet{Src: test.on, Payload: []byte(test.payload), Size: len(test.payload),
+				Proto: test.proto, Fragment: true}
+			if v := got.Continue(); v != test.verdict {
+				t.Fatalf("verdict %d, want %d", v, test.verdict)
+			}
+			if test.verdict != OK {
+				return
+			}
+			test.want.Src = test.on
+			if diff := cmp.Diff(got, test.want, cmpopts.EquateComparable(netip.Addr{})); diff != "" {
+				t.Error(diff)
 			}
 		})
 	}

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package link takes the link layer off a frame: Ethernet with its tags, Linux cooked captures,
-// BSD loopback and raw IP. It is the outermost layer of stage 2, owns nothing, and refuses what
-// its Verdict names.
+// BSD loopback, raw IP, radio and a few others. It is the outermost layer of stage 2, and is asked
+// again for the frames that tunnels carry. It owns nothing, and refuses what its Verdict names.
 package link
 
 import (
@@ -20,7 +20,7 @@ const (
 	Truncated           // the bytes end inside the link header
 	Unknown             // a link type that this package does not read
 	TooManyTags         // more VLAN tags than MaxTags
-	NotIP               // whole, but it carries neither IPv4 nor IPv6
+	NotIP               // whole, but it carries none of the types that Frame.Type names
 	NumVerdicts         // how many there are; not a verdict
 )
 
@@ -30,31 +30,35 @@ const MaxTags = 4
 
 // Frame is what the link layer hands over.
 type Frame struct {
-	Payload []byte // the IP packet and what pads it, borrowed from the frame
+	Payload []byte // what follows the link layer and what pads that, borrowed from the frame
 	Size    int    // length of Payload on the wire; more than it holds when the capture cut it
-	Version uint8  // 4 or 6
+	Type    uint16 // of Payload: IPv4, IPv6, MPLS, MPLSMulticast, PPPoE or PPP
 
-	// Ids of the outermost and of the innermost tag, 0 for none. With one tag there is no
-	// innermost. A tag with id 0 carries a priority and no VLAN (IEEE 802.1Q, section 9.6); it
-	// is passed over.
+	// Ids of the outermost and of the innermost tag, 0 for none, of all that Strip and Inner have
+	// seen in the packet. With one tag there is no innermost. A tag with id 0 carries a priority
+	// and no VLAN (IEEE 802.1Q, section 9.6); it is passed over.
 	VLAN, InnerVLAN uint16
 }
 
-// EtherTypes, by the IEEE registration authority. Below minEtherType the field is the length of
-// an 802.3 frame (IEEE 802.3, section 3.2.6).
+// EtherTypes, by the IEEE registration authority, that a frame is followed to.
 const (
-	typeIPv4     = 0x0800
-	typeIPv6     = 0x86dd
+	IPv4          = 0x0800
+	IPv6          = 0x86dd
+	MPLS          = 0x8847
+	MPLSMulticast = 0x8848
+	PPP           = 0x880b // as GRE names it; here it stands for the link types of PPP
+	PPPoE         = 0x8864 // its session stage
+
+	Ethernet = 0x6558 // a frame in a tunnel: Transparent Ethernet Bridging (RFC 1701)
+)
+
+// EtherTypes of what is part of the link layer. Below minEtherType the field is the length of an
+// 802.3 frame (IEEE 802.3, section 3.2.6).
+const (
 	type8021Q    = 0x8100
 	type8021ad   = 0x88a8
 	typeQinQ     = 0x9100 // double tagging from before 802.1ad, still sent
 	minEtherType = 0x0600
-)
-
-// The address byte of Cisco HDLC. No address family of IP is 15.
-const (
-	hdlcUnicast   = 0x0f
-	hdlcBroadcast = 0x80 // set in 0x8f
 )
 
 // Strip reads the link layer of p into f, which a caller reuses for all packets. f is meaningful
@@ -64,8 +68,25 @@ func (f *Frame) Strip(p *packet.Packet) Verdict {
 	if p.Tag.TPID != 0 {
 		f.tag(p.Tag.TCI)
 	}
-	v := f.header(p.Link, p.Data)
+	v := OK
+	if b := p.Data; p.Link == packet.LinkEthernet && len(b) >= 14 && isIP(b[12], b[13]) {
+		f.Payload, f.Type = b[14:], binary.BigEndian.Uint16(b[12:]) // nearly every frame
+	} else {
+		v = f.header(p.Link, b)
+	}
 	f.Size = len(f.Payload) + max(0, p.Length-len(p.Data))
+	return v
+}
+
+func isIP(high, low byte) bool {
+	return high == IPv4>>8 && low == IPv4&0xff || high == IPv6>>8 && low == IPv6&0xff
+}
+
+// Inner reads the Ethernet frame b that a tunnel carries and that was size bytes long on the wire.
+// Its tags add to those that were seen before.
+func (f *Frame) Inner(b []byte, size int) Verdict {
+	v := f.header(packet.LinkEthernet, b)
+	f.Size = len(f.Payload) + max(0, size-len(b))
 	return v
 }
 
@@ -95,19 +116,16 @@ func (f *Frame) header(link packet.LinkType, b []byte) Verdict {
 	case packet.LinkNull, packet.LinkLoop:
 		return f.loopback(link, b)
 	}
-	return Unknown
+	return f.rare(link, b)
 }
 
-// open follows an EtherType through VLAN tags and LLC to IP. b is what comes after the header that
-// had the EtherType.
+// open follows an EtherType through VLAN tags and LLC to one that Type names. b is what comes after
+// the header that had the EtherType.
 func (f *Frame) open(etherType uint16, b []byte) Verdict {
 	for tags := 0; ; tags++ {
 		switch etherType {
-		case typeIPv4:
-			f.Payload, f.Version = b, 4
-			return OK
-		case typeIPv6:
-			f.Payload, f.Version = b, 6
+		case IPv4, IPv6, MPLS, MPLSMulticast, PPPoE:
+			f.Payload, f.Type = b, etherType
 			return OK
 		case type8021Q, type8021ad, typeQinQ:
 			if tags == MaxTags {
@@ -135,19 +153,11 @@ func (f *Frame) llc(b []byte) Verdict {
 	if len(b) < 8 {
 		return Truncated
 	}
-	if string(b[:6]) != snap {
+	etherType := binary.BigEndian.Uint16(b[6:])
+	if string(b[:6]) != snap || etherType < minEtherType {
 		return NotIP
 	}
-	switch binary.BigEndian.Uint16(b[6:]) {
-	case typeIPv4:
-		f.Version = 4
-	case typeIPv6:
-		f.Version = 6
-	default:
-		return NotIP
-	}
-	f.Payload = b[8:]
-	return OK
+	return f.open(etherType, b[8:])
 }
 
 // raw reads a frame that begins with IP. The version field says which one, also where the link
@@ -156,8 +166,12 @@ func (f *Frame) raw(b []byte) Verdict {
 	if len(b) == 0 {
 		return Truncated
 	}
-	f.Version = b[0] >> 4
-	if f.Version != 4 && f.Version != 6 {
+	switch b[0] >> 4 {
+	case 4:
+		f.Type = IPv4
+	case 6:
+		f.Type = IPv6
+	default:
 		return NotIP
 	}
 	f.Payload = b
@@ -181,9 +195,9 @@ func (f *Frame) loopback(link packet.LinkType, b []byte) Verdict {
 	}
 	switch family {
 	case 2: // AF_INET is 2 everywhere
-		f.Version = 4
+		f.Type = IPv4
 	case 10, 23, 24, 28, 30: // AF_INET6 of Linux, Windows, NetBSD and OpenBSD, FreeBSD, Darwin
-		f.Version = 6
+		f.Type = IPv6
 	default:
 		return NotIP
 	}

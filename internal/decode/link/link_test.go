@@ -29,8 +29,8 @@ func TestStrip(t *testing.T) {
 	)
 	cooked := "\x00\x00" + "\x00\x01" + "\x00\x06" + macs[:6] + "\x00\x00"
 	cooked2 := "\x00\x00" + "\x00\x00\x00\x02" + "\x00\x01" + "\x00\x06" + macs[:6] + "\x00\x00"
-	ip4 := Frame{Payload: []byte(four), Version: 4}
-	ip6 := Frame{Payload: []byte(six), Version: 6}
+	ip4 := Frame{Payload: []byte(four), Type: IPv4}
+	ip6 := Frame{Payload: []byte(six), Type: IPv6}
 	vlans := func(f Frame, outer, inner uint16) Frame {
 		f.VLAN, f.InnerVLAN = outer, inner
 		return f
@@ -84,6 +84,14 @@ func TestStrip(t *testing.T) {
 			name: "a tag before 802.3 with LLC and SNAP", link: eth,
 			data: macs + "\x81\x00\x00\x05\x00\x0c\xaa\xaa\x03\x00\x00\x00\x86\xdd" + six,
 			want: vlans(ip6, 5, 0),
+		},
+		{
+			name: "labels", link: eth, data: macs + "\x88\x47" + four,
+			want: Frame{Payload: []byte(four), Type: MPLS},
+		},
+		{
+			name: "PPPoE behind a tag", link: eth, data: macs + "\x81\x00\x00\x05\x88\x64" + four,
+			want: vlans(Frame{Payload: []byte(four), Type: PPPoE}, 5, 0),
 		},
 		{name: "cooked version 1", link: sll, data: cooked + "\x08\x00" + four, want: ip4},
 		{
@@ -164,7 +172,7 @@ func TestStripRefuses(t *testing.T) {
 		want Verdict
 	}{
 		{"ARP", eth, macs + "\x08\x06", NotIP},
-		{"MPLS", eth, macs + "\x88\x47", NotIP},
+		{"PPPoE discovery", eth, macs + "\x88\x63", NotIP},
 		{"a tag around ARP", eth, macs + tag + "\x08\x06", NotIP},
 		{"spanning tree over LLC", eth, macs + "\x00\x26\x42\x42\x03\x00\x00\x00\x00\x00", NotIP},
 		{"ARP over SNAP", eth, macs + "\x00\x24\xaa\xaa\x03\x00\x00\x00\x08\x06", NotIP},
@@ -179,7 +187,7 @@ func TestStripRefuses(t *testing.T) {
 		{"null of another family", null, "\x07\x00\x00\x00", NotIP},
 		{"null, neither a family nor Cisco HDLC", null, "\x0f\x01\x08\x00", NotIP},
 		{"loop is never little-endian", packet.LinkLoop, "\x02\x00\x00\x00", NotIP},
-		{"radio", packet.LinkType(127), macs + "\x08\x00" + four, Unknown},
+		{"Bluetooth", packet.LinkType(187), macs + "\x08\x00" + four, Unknown},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var f Frame

@@ -49,13 +49,13 @@ func (k *keyed) take(code uint16, data []byte, off int) bool {
 	return *at == off
 }
 
-// appendEDNS appends the OPT record. The options with keys of their own come first, in the order
-// of the field table and not of the wire.
-func appendEDNS(dst []byte, e dnsmsg.EDNS) []byte {
+// appendEDNS appends the OPT record behind its key. The options with keys of their own come first,
+// in the order of the field table and not of the wire.
+func appendEDNS(dst []byte, start *ednsPieces, e dnsmsg.EDNS) []byte {
 	if e.Version == 0 {
-		dst = ednsStart.append(dst)
+		dst = start.version0.append(dst)
 	} else {
-		dst = appendUint(append(dst, keyEdns+`{`+keyEdnsVersion...), uint64(e.Version))
+		dst = appendUint(start.version.append(dst), uint64(e.Version))
 		dst = append(dst, keyEdnsUdpSize...)
 	}
 	dst = appendUint(dst, uint64(e.UDPSize))

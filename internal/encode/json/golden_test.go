@@ -4,9 +4,12 @@ package json_test
 
 import (
 	"bytes"
+	stdjson "encoding/json"
 	"flag"
+	"maps"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,7 +22,10 @@ import (
 
 var update = flag.Bool("update", false, "write the golden records")
 
-const golden = "testdata/records.jsonl"
+const (
+	golden      = "testdata/records.jsonl"
+	goldenPairs = "testdata/transactions.jsonl"
+)
 
 const (
 	aQuery    = uint16(0x0100) // RD
@@ -44,6 +50,20 @@ func samples(t testing.TB) []sample {
 				m.Transport, m.Interface, m.Fragmented = dnsmsg.TCP, "eth0", true
 				m.VLAN, m.InnerVLAN = 100, 4094
 			}},
+		{"a plain query in tunnels", whole, func(m *dnsmsg.Message) {
+			m.Tunnel.Count = uint8(copy(m.Tunnel.Kinds[:], []dnsmsg.Tunnel{dnsmsg.VXLAN, dnsmsg.GRE}))
+			m.TunnelID = dnsmsg.TunnelID{Value: 42, Known: true}
+			m.InnerTunnelID = dnsmsg.TunnelID{Value: 1<<32 - 1, Known: true}
+			m.TunnelSrc = netip.MustParseAddr("2001:db8::1")
+			m.TunnelDst = netip.MustParseAddr("2001:db8::2")
+		}},
+		{"a response that came by dnstap with all that can be told",
+			header(aResponse, 1, 0, 0, 0, toExample),
+			func(m *dnsmsg.Message) { m.Transport, m.DNSTap = dnsmsg.DoH, everythingTold() }},
+		{"a query that came by dnstap with nothing told", whole, func(m *dnsmsg.Message) {
+			m.Src, m.Dst, m.SrcPort, m.DstPort = netip.Addr{}, netip.Addr{}, 0, 0
+			m.Transport, m.DNSTap = dnsmsg.NoTransport, &dnsmsg.DNSTap{Type: 15}
+		}},
 		{"an interface with a name to escape", whole,
 			func(m *dnsmsg.Message) { m.Interface = "Ethernet \"µ\" \\ 𝄞 \x01 \xff" }},
 		{"before the epoch", whole, func(m *dnsmsg.Message) { m.Time = -1 }},
@@ -88,6 +108,14 @@ func samples(t testing.TB) []sample {
 		{"the root", header(aQuery, 1, 0, 0, 0, "\x00\x00\x02\x00\x01"), nil},
 	}
 	return append(append(s, ednsSamples(t)...), malformedSamples(t)...)
+}
+
+func everythingTold() *dnsmsg.DNSTap {
+	name := []byte("\x07Example\x00")
+	return &dnsmsg.DNSTap{Type: 6, HTTP: 2, QueryTime: 1_000_000, ResponseTime: 3_500_999,
+		Identity: []byte(`ns"1\`), Version: []byte("\x00\x01"), Extra: []byte("<>"), Zone: name,
+		Policy: dnsmsg.Policy{Type: []byte("RPZ"), Rule: name, Value: []byte("\xc0\x00\x02\x01"),
+			Action: 3, Match: dnsmsg.MatchClientIP}}
 }
 
 // longest is a name of 255 bytes, none of which prints.
@@ -157,19 +185,60 @@ func TestRecordsAreTheGoldenOnes(t *testing.T) {
 			got.WriteString("# " + s.name + "\n" + string(v) + "\n")
 		})
 	}
+	compareGolden(t, golden, got.Bytes())
+}
+
+func compareGolden(t *testing.T, file string, got []byte) {
+	t.Helper()
 	if *update {
-		if err := os.WriteFile(golden, got.Bytes(), 0o644); err != nil {
+		if err := os.WriteFile(file, got, 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	want, err := os.ReadFile(golden)
+	want, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lines := func(b []byte) []string { return strings.Split(string(b), "\n") }
-	if diff := cmp.Diff(lines(want), lines(got.Bytes())); diff != "" {
+	if diff := cmp.Diff(lines(want), lines(got)); diff != "" {
 		t.Errorf("go test -update writes them anew (-want +got):\n%s", diff)
 	}
+}
+
+// pairs are transactions, by their names.
+func pairs() map[string]*dnsmsg.Transaction {
+	rr := record("\xc0\x0c", 1, 1, "\xc0\x00\x02\x01")
+	query := message(header(aQuery, 1, 0, 0, 1, toExample, opt(ednsDO)), nil)
+	update := message(header(0x2800, 1, 1, 1, 2, toExample, rr, rr, rr, opt(edns0)), nil)
+	response := message(header(aResponse, 1, 1, 0, 0, toExample, rr), nil)
+	return map[string]*dnsmsg.Transaction{
+		"a query and its response over TCP after a truncated answer": {Kind: dnsmsg.KindTransaction,
+			Query: query, Response: response, Latency: 2_500_999, Retransmits: 2,
+			Retry: dnsmsg.Retry{ID: 7, Port: 4000, After: 1_000_000}},
+		"an update and a response without a question that came before it": {
+			Kind: dnsmsg.KindTransaction, Query: update, Reversed: true,
+			Response: message(header(0xa800, 0, 0, 0, 0), nil)},
+		"a query that found no memory to wait in": {Kind: dnsmsg.KindQuery, Query: query,
+			Unpaired: dnsmsg.Full},
+		"a query without a response": {Kind: dnsmsg.KindUnanswered, Query: query, Retransmits: 3},
+	}
+}
+
+func TestTransactionsAreTheGoldenOnes(t *testing.T) {
+	var got bytes.Buffer
+	all, r := pairs(), readSchema(t)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		v := json.New(lane3).AppendTransaction(nil, 42, all[name])
+		var object any
+		if err := stdjson.Unmarshal(v, &object); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, v)
+		}
+		if err := r.check(object); err != nil {
+			t.Errorf("%s: %v: %s", name, err, v)
+		}
+		got.WriteString("# " + name + "\n" + string(v) + "\n")
+	}
+	compareGolden(t, goldenPairs, got.Bytes())
 }
 
 func TestEveryReasonHasAGoldenRecord(t *testing.T) {

@@ -26,8 +26,8 @@ type Encoder struct {
 	second    int64 // the Unix second that secondTxt shows
 	secondTxt piece // the time stamp up to the fraction
 
-	iface     string    // the interface that originTxt shows
-	originTxt [2][]byte // transport and interface, for each dnsmsg.Transport
+	iface     string                         // the interface that originTxt shows
+	originTxt [dnsmsg.NoTransport + 1][]byte // transport and interface, for each dnsmsg.Transport
 
 	start   int // of the value in dst
 	max     int // bytes that questions and records may fill the value to
@@ -54,23 +54,39 @@ func New(id encode.Identity) *Encoder {
 
 // Append implements encode.Encoder.
 func (e *Encoder) Append(dst []byte, seq uint64, m *dnsmsg.Message) []byte {
+	return e.append(dst, seq, m, nil)
+}
+
+// append appends the value that describes m, and t around it, which may be nil.
+func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 	edns, hasEDNS := m.EDNS()
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
 	e.max = encode.MaxValue - maxGrowth*len(edns.Options)
 	dst = append(dst, e.prefix...)
 	dst = appendUint(dst, seq)
 	dst = e.appendTime(dst, m.Time)
-	dst = kindOf(m).append(dst)
+	if m.DNSTap == nil {
+		dst = appendEnds(appendKind(dst, m, t), m)
+	} else {
+		dst = appendToldEnds(appendToldKind(dst, m, t), m)
+	}
 	dst = e.appendPath(dst, m)
+	if m.DNSTap != nil {
+		dst = appendDNSTap(dst, m.DNSTap)
+	}
 	dst = appendHeader(dst, m)
 	body := len(dst)
-	dst = e.appendQuestions(dst, m)
-	dst = e.appendSections(dst, m)
+	if t == nil {
+		dst = e.appendQuestions(dst, m)
+	} else {
+		dst = e.appendQuery(dst, t)
+	}
+	dst = e.appendSections(dst, m, &sectionStarts)
 	if e.omitted > 0 {
 		dst = appendUint(append(dst, keyOmitted...), uint64(e.omitted))
 	}
 	if hasEDNS {
-		dst = appendEDNS(dst, edns)
+		dst = appendEDNS(dst, &ednsStart, edns)
 	}
 	if m.Fault.Reason != dnsmsg.OK {
 		dst = appendMalformed(dst, m)
@@ -103,8 +119,10 @@ func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 func (e *Encoder) setInterface(name string) {
 	e.iface = name
 	for i := range e.originTxt {
-		text := append(e.originTxt[i][:0], keyTransport+`"`...)
-		text = append(append(text, dnsmsg.Transport(i).String()...), '"')
+		text := e.originTxt[i][:0]
+		if t := dnsmsg.Transport(i); t != dnsmsg.NoTransport {
+			text = append(append(append(text, keyTransport+`"`...), t.String()...), '"')
+		}
 		if name != "" {
 			text = appendQuoted(append(text, keyInterface...), name)
 		}
@@ -112,25 +130,55 @@ func (e *Encoder) setInterface(name string) {
 	}
 }
 
-func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
+// appendKind appends what leads from the time to the client's address.
+func appendKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
+	if t == nil {
+		return kinds[kindOf(m)].append(dst)
+	}
+	return append(appendPairing(append(dst, `Z"`...), t), keyClientIp+`"`...)
+}
+
+// appendEnds appends addresses and ports, from the client's address on.
+func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
 	dst = dnsmsg.AppendAddr(dst, client)
 	dst = appendUint(append(dst, `"`+keyClientPort...), uint64(clientPort))
 	dst = dnsmsg.AppendAddr(append(dst, keyServerIp+`"`...), server)
-	dst = appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
+	return appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
+}
+
+func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
 	if m.Interface != e.iface {
 		e.setInterface(m.Interface)
 	}
-	dst = append(dst, e.originTxt[m.Transport&1]...)
+	dst = append(dst, e.originTxt[m.Transport&7]...)
 	if m.VLAN != 0 {
 		dst = appendUint(append(dst, keyVlan...), uint64(m.VLAN))
 	}
 	if m.InnerVLAN != 0 {
 		dst = appendUint(append(dst, keyInnerVlan...), uint64(m.InnerVLAN))
 	}
+	if m.Tunnel.Count != 0 {
+		dst = appendTunnel(dst, m)
+	}
 	if m.Fragmented {
 		dst = append(dst, keyFragmented+`true`...)
+	}
+	return dst
+}
+
+func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
+	dst = append(m.Tunnel.Append(append(dst, keyTunnel+`"`...)), '"')
+	if m.TunnelID.Known {
+		dst = appendUint(append(dst, keyTunnelId...), uint64(m.TunnelID.Value))
+	}
+	if m.InnerTunnelID.Known {
+		dst = appendUint(append(dst, keyInnerTunnelId...), uint64(m.InnerTunnelID.Value))
+	}
+	if m.TunnelSrc.IsValid() {
+		dst = append(dnsmsg.AppendAddr(append(dst, keyTunnelSrcIp+`"`...), m.TunnelSrc), '"')
+		dst = append(dnsmsg.AppendAddr(append(dst, keyTunnelDstIp+`"`...), m.TunnelDst), '"')
 	}
 	return dst
 }

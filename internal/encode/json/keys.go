@@ -6,46 +6,82 @@ package json
 
 // The keys of a record.
 const (
-	keyV          = `"v":`
-	keySensor     = `,"sensor":`
-	keyRun        = `,"run":`
-	keyLane       = `,"lane":`
-	keySeq        = `,"seq":`
-	keyTs         = `,"ts":`
-	keyKind       = `,"kind":`
-	keyClientIp   = `,"client_ip":`
-	keyClientPort = `,"client_port":`
-	keyServerIp   = `,"server_ip":`
-	keyServerPort = `,"server_port":`
-	keyTransport  = `,"transport":`
-	keyInterface  = `,"interface":`
-	keyVlan       = `,"vlan":`
-	keyInnerVlan  = `,"inner_vlan":`
-	keyFragmented = `,"fragmented":`
-	keyId         = `,"id":`
-	keyOpcode     = `,"opcode":`
-	keyRcode      = `,"rcode":`
-	keyAa         = `,"aa":`
-	keyTc         = `,"tc":`
-	keyRd         = `,"rd":`
-	keyRa         = `,"ra":`
-	keyAd         = `,"ad":`
-	keyCd         = `,"cd":`
-	keySize       = `,"size":`
-	keyQdcount    = `,"qdcount":`
-	keyAncount    = `,"ancount":`
-	keyNscount    = `,"nscount":`
-	keyArcount    = `,"arcount":`
-	keyQname      = `,"qname":`
-	keyQtype      = `,"qtype":`
-	keyQclass     = `,"qclass":`
-	keyQuestions  = `,"questions":`
-	keyAnswers    = `,"answers":`
-	keyAuthority  = `,"authority":`
-	keyAdditional = `,"additional":`
-	keyOmitted    = `,"omitted":`
-	keyEdns       = `,"edns":`
-	keyMalformed  = `,"malformed":`
+	keyV               = `"v":`
+	keySensor          = `,"sensor":`
+	keyRun             = `,"run":`
+	keyLane            = `,"lane":`
+	keySeq             = `,"seq":`
+	keyTs              = `,"ts":`
+	keyLatencyUs       = `,"latency_us":`
+	keyReversed        = `,"reversed":`
+	keyKind            = `,"kind":`
+	keyUnpaired        = `,"unpaired":`
+	keyClientIp        = `,"client_ip":`
+	keyClientPort      = `,"client_port":`
+	keyServerIp        = `,"server_ip":`
+	keyServerPort      = `,"server_port":`
+	keyTransport       = `,"transport":`
+	keyInterface       = `,"interface":`
+	keyVlan            = `,"vlan":`
+	keyInnerVlan       = `,"inner_vlan":`
+	keyTunnel          = `,"tunnel":`
+	keyTunnelId        = `,"tunnel_id":`
+	keyInnerTunnelId   = `,"inner_tunnel_id":`
+	keyTunnelSrcIp     = `,"tunnel_src_ip":`
+	keyTunnelDstIp     = `,"tunnel_dst_ip":`
+	keyFragmented      = `,"fragmented":`
+	keyDnstapType      = `,"dnstap_type":`
+	keyDnstapIdentity  = `,"dnstap_identity":`
+	keyDnstapVersion   = `,"dnstap_version":`
+	keyDnstapExtra     = `,"dnstap_extra":`
+	keyQueryZone       = `,"query_zone":`
+	keyHttpProtocol    = `,"http_protocol":`
+	keyPolicy          = `,"policy":`
+	keyId              = `,"id":`
+	keyOpcode          = `,"opcode":`
+	keyRcode           = `,"rcode":`
+	keyAa              = `,"aa":`
+	keyTc              = `,"tc":`
+	keyRd              = `,"rd":`
+	keyRa              = `,"ra":`
+	keyAd              = `,"ad":`
+	keyCd              = `,"cd":`
+	keySize            = `,"size":`
+	keyQdcount         = `,"qdcount":`
+	keyAncount         = `,"ancount":`
+	keyNscount         = `,"nscount":`
+	keyArcount         = `,"arcount":`
+	keyQname           = `,"qname":`
+	keyQtype           = `,"qtype":`
+	keyQclass          = `,"qclass":`
+	keyQuestions       = `,"questions":`
+	keyRetransmits     = `,"retransmits":`
+	keyQuerySize       = `,"query_size":`
+	keyQueryRd         = `,"query_rd":`
+	keyQueryAd         = `,"query_ad":`
+	keyQueryCd         = `,"query_cd":`
+	keyQueryEdns       = `,"query_edns":`
+	keyQueryAnswers    = `,"query_answers":`
+	keyQueryAuthority  = `,"query_authority":`
+	keyQueryAdditional = `,"query_additional":`
+	keyRetryOfId       = `,"retry_of_id":`
+	keyRetryOfPort     = `,"retry_of_port":`
+	keyRetryAfterUs    = `,"retry_after_us":`
+	keyAnswers         = `,"answers":`
+	keyAuthority       = `,"authority":`
+	keyAdditional      = `,"additional":`
+	keyOmitted         = `,"omitted":`
+	keyEdns            = `,"edns":`
+	keyMalformed       = `,"malformed":`
+)
+
+// The keys of an object in policy.
+const (
+	keyPolicyType   = `"type":`
+	keyPolicyRule   = `,"rule":`
+	keyPolicyAction = `,"action":`
+	keyPolicyMatch  = `,"match":`
+	keyPolicyValue  = `,"value":`
 )
 
 // The keys of an object in questions.
@@ -55,16 +91,7 @@ const (
 	keyQuestionClass = `,"class":`
 )
 
-// The keys of an object in answers.
-const (
-	keyRrName  = `"name":`
-	keyRrType  = `,"type":`
-	keyRrClass = `,"class":`
-	keyRrTtl   = `,"ttl":`
-	keyRrData  = `,"data":`
-)
-
-// The keys of an object in edns.
+// The keys of an object in query_edns.
 const (
 	keyEdnsVersion  = `"version":`
 	keyEdnsUdpSize  = `,"udp_size":`
@@ -91,6 +118,15 @@ const (
 	keyEdnsOptionCode = `"code":`
 	keyEdnsOptionName = `,"name":`
 	keyEdnsOptionData = `,"data":`
+)
+
+// The keys of an object in query_answers.
+const (
+	keyRrName  = `"name":`
+	keyRrType  = `,"type":`
+	keyRrClass = `,"class":`
+	keyRrTtl   = `,"ttl":`
+	keyRrData  = `,"data":`
 )
 
 // The keys of an object in malformed.

@@ -91,10 +91,7 @@ func readSchema(t *testing.T) *rules {
 
 func TestTheSchemaTakesTheGoldenRecords(t *testing.T) {
 	r := readSchema(t)
-	file, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := allGolden(t)
 	for line := range strings.Lines(string(file)) {
 		if strings.HasPrefix(line, "#") {
 			continue
@@ -136,13 +133,22 @@ func TestTheSchemaRefusesWhatIsNoRecord(t *testing.T) {
 	}
 }
 
+func allGolden(t *testing.T) (text []byte) {
+	t.Helper()
+	for _, name := range []string{golden, goldenPairs} {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, file...)
+	}
+	return text
+}
+
 // TestTheGoldenRecordsHaveAllFields keeps the other tests from passing because a field never
 // came up.
 func TestTheGoldenRecordsHaveAllFields(t *testing.T) {
-	file, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
+	file := allGolden(t)
 	var missing []string
 	var look func(fields []schema.Field)
 	look = func(fields []schema.Field) {

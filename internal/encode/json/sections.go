@@ -49,7 +49,7 @@ func (e *Encoder) bound(dst []byte, mark, left int) ([]byte, int) {
 	return dst[:mark], left
 }
 
-func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message) []byte {
+func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message, starts *sectionPieces) []byte {
 	const none = dnsmsg.Additional + 1
 	open := none
 	for i := range m.RRs {
@@ -68,7 +68,7 @@ func (e *Encoder) appendSections(dst []byte, m *dnsmsg.Message) []byte {
 			dst = append(dst, ']')
 			fallthrough
 		default:
-			dst = sectionStarts[rr.Section].append(dst)
+			dst = starts[rr.Section].append(dst)
 		}
 		dst = e.appendRR(dst, m, rr)
 		if dst, e.omitted = e.bound(dst, mark, 1); e.omitted == 0 {

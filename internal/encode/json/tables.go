@@ -12,20 +12,21 @@ import (
 // keys and the mnemonics.
 
 // kinds lead from the digits of the time to the client's address.
-var kinds = struct{ query, response, malformed piece }{
-	pieceOf(`Z"` + keyKind + `"query"` + keyClientIp + `"`),
-	pieceOf(`Z"` + keyKind + `"response"` + keyClientIp + `"`),
-	pieceOf(`Z"` + keyKind + `"malformed"` + keyClientIp + `"`),
-}
+var kinds = func() (table [dnsmsg.NumKinds]piece) {
+	for i := range table {
+		table[i] = pieceOf(`Z"` + keyKind + `"` + dnsmsg.Kind(i).String() + `"` + keyClientIp + `"`)
+	}
+	return table
+}()
 
-func kindOf(m *dnsmsg.Message) *piece {
+func kindOf(m *dnsmsg.Message) dnsmsg.Kind {
 	switch {
 	case m.Fault.Reason != dnsmsg.OK:
-		return &kinds.malformed
+		return dnsmsg.KindMalformed
 	case m.Response():
-		return &kinds.response
+		return dnsmsg.KindResponse
 	}
-	return &kinds.query
+	return dnsmsg.KindQuery
 }
 
 // opcodes lead from the id to the response code.
@@ -63,11 +64,17 @@ var (
 
 func flag(key string, bit int) string { return key + strconv.FormatBool(bit&1 != 0) }
 
-// sectionStarts lead into the first record of a section.
-var sectionStarts = [...]piece{
+// sectionPieces lead into the first record of a section.
+type sectionPieces [dnsmsg.Additional + 1]piece
+
+var sectionStarts, querySectionStarts = sectionPieces{
 	dnsmsg.Answer:     pieceOf(keyAnswers + `[{` + keyRrName + `"`),
 	dnsmsg.Authority:  pieceOf(keyAuthority + `[{` + keyRrName + `"`),
 	dnsmsg.Additional: pieceOf(keyAdditional + `[{` + keyRrName + `"`),
+}, sectionPieces{
+	dnsmsg.Answer:     pieceOf(keyQueryAnswers + `[{` + keyRrName + `"`),
+	dnsmsg.Authority:  pieceOf(keyQueryAuthority + `[{` + keyRrName + `"`),
+	dnsmsg.Additional: pieceOf(keyQueryAdditional + `[{` + keyRrName + `"`),
 }
 
 // typeTable has a piece for each type that has a name, but for TA and DLV, which stand far away.
@@ -98,5 +105,12 @@ func (table *typeTable) of(rrtype, class uint16) *piece {
 	return nil
 }
 
-// ednsStart leads to the UDP size of EDNS version 0.
-var ednsStart = pieceOf(keyEdns + `{` + keyEdnsVersion + `0` + keyEdnsUdpSize)
+// ednsPieces lead to the UDP size of EDNS version 0, and to the number of any version.
+type ednsPieces struct{ version0, version piece }
+
+var ednsStart, queryEDNSStart = ednsPiecesOf(keyEdns), ednsPiecesOf(keyQueryEdns)
+
+func ednsPiecesOf(key string) ednsPieces {
+	version := key + `{` + keyEdnsVersion
+	return ednsPieces{pieceOf(version + `0` + keyEdnsUdpSize), pieceOf(version)}
+}

@@ -82,8 +82,10 @@ func TestNoPieceIsCutOff(t *testing.T) {
 	all := append(opcodes[:], rcodes[:]...)
 	all = append(append(all, upperFlags[:]...), lowerFlags[:]...)
 	all = append(append(all, rrTypes[:]...), questionTypes[:]...)
-	all = append(append(all, sectionStarts[:]...), kinds.query, kinds.response, kinds.malformed)
-	all = append(all, ednsStart)
+	all = append(append(append(all, sectionStarts[:]...), querySectionStarts[:]...), kinds[:]...)
+	for _, edns := range []ednsPieces{ednsStart, queryEDNSStart} {
+		all = append(all, edns.version0, edns.version)
+	}
 	for i := range all {
 		if p := &all[i]; int(p.n) == len(p.text) {
 			t.Errorf("%s is cut, or as long as can be", p.text[:])

@@ -16,6 +16,7 @@ import (
 
 // The words that are known, each list with its default first or in their natural order.
 var (
+	emits        = []string{"messages", "transactions"}
 	formats      = []string{"json"}
 	compressions = []string{"snappy", "zstd", "lz4", "gzip", "none"}
 	deliveries   = []string{"at-least-once"}
@@ -29,6 +30,15 @@ const (
 
 	minRing = 1 << 20
 	maxRing = 1 << 30
+
+	minState = 2 << 20 // the largest messages, and a table of what else there is
+	maxState = 1 << 30
+
+	maxConnections = 4096 // of name servers to a socket: 512 MiB of buffers
+
+	minWait  = 10 * time.Millisecond
+	minMatch = 1 << 20 // a message of any length, and a few hundred of the usual
+	maxMatch = 1 << 30
 
 	minBatch = 600_000 // room for the largest record
 	maxBatch = 64 << 20
@@ -107,6 +117,13 @@ func within[T int | Size | time.Duration](m *Mistakes, key string, n, lo, hi T,
 func (c Config) Validate() error {
 	var m Mistakes
 	c.checkCapture(&m)
+	within(&m, "decode.tcp_memory", c.Decode.TCPMemory, minState, maxState, Size.String)
+	within(&m, "decode.tcp_gap", c.Decode.TCPGap, minWait, time.Hour, formatDuration)
+	within(&m, "decode.fragment_memory", c.Decode.FragmentMemory, minState, maxState, Size.String)
+	within(&m, "decode.fragment_age", c.Decode.FragmentAge, minWait, time.Hour, formatDuration)
+	m.known("match.emit", c.Match.Emit, emits)
+	within(&m, "match.timeout", c.Match.Timeout, minWait, time.Hour, formatDuration)
+	within(&m, "match.memory", c.Match.Memory, minMatch, maxMatch, Size.String)
 	m.known("encode.format", c.Encode.Format, formats)
 	c.checkDeliver(&m)
 	c.checkOps(&m)
@@ -130,6 +147,7 @@ func (c Config) checkCapture(m *Mistakes) {
 		}
 		seen[name] = true
 	}
+	c.checkDNSTap(m)
 	stdin := 0
 	for _, file := range c.Capture.Read {
 		switch file {
@@ -150,6 +168,34 @@ func (c Config) checkCapture(m *Mistakes) {
 	}
 	within(m, "capture.lanes", c.Capture.Lanes, 0, maxLanes, strconv.Itoa)
 	within(m, "capture.ring_size", c.Capture.RingSize, minRing, maxRing, Size.String)
+}
+
+func (c Config) checkDNSTap(m *Mistakes) {
+	d := c.Capture.DNSTap
+	seen := map[string]bool{}
+	for _, listen := range d.Listen {
+		scheme, place, _ := strings.Cut(listen, "://")
+		switch {
+		case scheme == "unix" && strings.HasPrefix(place, "/") && len(place) > 1,
+			scheme == "tcp" && isAddress(place):
+		case scheme == "tls" && isAddress(place):
+			if d.Cert == "" || d.Key == "" {
+				m.add("capture.dnstap", "%q needs a certificate and its key; "+
+					"give capture.dnstap_tls_cert and capture.dnstap_tls_key", listen)
+			}
+		default:
+			m.add("capture.dnstap",
+				"%q is not unix:///path, tcp://host:port or tls://host:port", listen)
+		}
+		if seen[listen] {
+			m.add("capture.dnstap", "%q is given twice, and can be listened on once", listen)
+		}
+		seen[listen] = true
+	}
+	if _, err := d.Mode(); err != nil {
+		m.add("capture.dnstap_socket_mode", "%q is not a mode such as \"0660\"", d.SocketMode)
+	}
+	within(m, "capture.dnstap_connections", d.Connections, 1, maxConnections, strconv.Itoa)
 }
 
 func (c Config) checkDeliver(m *Mistakes) {
@@ -213,13 +259,14 @@ func isAddress(s string) bool {
 // missing.
 func (c Config) Runnable() error {
 	var m Mistakes
+	live := len(c.Capture.Interfaces) + len(c.Capture.DNSTap.Listen)
 	switch {
-	case len(c.Capture.Interfaces) == 0 && len(c.Capture.Read) == 0:
-		m.add("capture.interfaces", "nothing to capture; "+
-			"give an interface (--interface eth0) or a file (--read dns.pcap)")
-	case len(c.Capture.Interfaces) > 0 && len(c.Capture.Read) > 0:
-		m.add("capture.read", "files end and interfaces do not; "+
-			"give the ones or the others (--interface or --read)")
+	case live == 0 && len(c.Capture.Read) == 0:
+		m.add("capture.interfaces", "nothing to capture; give an interface (--interface eth0), "+
+			"a file (--read dns.pcap) or a socket (--dnstap unix:///run/dnsluice.sock)")
+	case live > 0 && len(c.Capture.Read) > 0:
+		m.add("capture.read", "files end, interfaces and sockets do not; "+
+			"give the ones or the others (--interface and --dnstap, or --read)")
 	}
 	if len(c.Deliver.Brokers) == 0 {
 		m.add("deliver.brokers", "nowhere to deliver to; give a broker (--brokers host:9092)")

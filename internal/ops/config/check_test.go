@@ -59,6 +59,36 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 			"capture.lanes: 257 is not from 0 to 256"},
 		{"a ring too small", func(c *Config) { c.Capture.RingSize = 1000 },
 			"capture.ring_size: 1kB is not from 1MiB to 1GiB"},
+		{"a socket that is a path",
+			func(c *Config) { c.Capture.DNSTap.Listen = []string{"/run/d.sock"} },
+			`capture.dnstap: "/run/d.sock" is not unix:///path, tcp://host:port or tls://host:port`},
+		{"a socket of UDP",
+			func(c *Config) { c.Capture.DNSTap.Listen = []string{"udp://127.0.0.1:6000"} },
+			`capture.dnstap: "udp://127.0.0.1:6000" is not unix:///path, tcp://host:port or ` +
+				`tls://host:port`},
+		{"a socket without a port",
+			func(c *Config) { c.Capture.DNSTap.Listen = []string{"tcp://127.0.0.1"} },
+			`capture.dnstap: "tcp://127.0.0.1" is not unix:///path, tcp://host:port or tls://host:port`},
+		{"a socket twice",
+			func(c *Config) { c.Capture.DNSTap.Listen = []string{"tcp://:6000", "tcp://:6000"} },
+			`capture.dnstap: "tcp://:6000" is given twice, and can be listened on once`},
+		{"TLS without a key", func(c *Config) {
+			c.Capture.DNSTap = DNSTap{Listen: []string{"tls://:6000"}, Cert: "c.pem",
+				SocketMode: "0660", Connections: 1}
+		}, `capture.dnstap: "tls://:6000" needs a certificate and its key; ` +
+			"give capture.dnstap_tls_cert and capture.dnstap_tls_key"},
+		{"a mode in letters", func(c *Config) { c.Capture.DNSTap.SocketMode = "rw-rw----" },
+			`capture.dnstap_socket_mode: "rw-rw----" is not a mode such as "0660"`},
+		{"a mode of more than permissions", func(c *Config) { c.Capture.DNSTap.SocketMode = "4660" },
+			`capture.dnstap_socket_mode: "4660" is not a mode such as "0660"`},
+		{"no connections", func(c *Config) { c.Capture.DNSTap.Connections = 0 },
+			"capture.dnstap_connections: 0 is not from 1 to 4096"},
+		{"an unknown thing to emit", func(c *Config) { c.Match.Emit = "pairs" },
+			`match.emit: "pairs" is not known; use messages, transactions`},
+		{"no time for a response", func(c *Config) { c.Match.Timeout = 0 },
+			"match.timeout: 0s is not from 10ms to 1h"},
+		{"no memory for queries", func(c *Config) { c.Match.Memory = 1000 },
+			"match.memory: 1kB is not from 1MiB to 1GiB"},
 		{"a format of a later version", func(c *Config) { c.Encode.Format = "avro" },
 			`encode.format: "avro" is not known; use json`},
 		{"a broker without a port", func(c *Config) { c.Deliver.Brokers = []string{"k1"} },
@@ -125,12 +155,17 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 
 func TestValidateTakesWhatIsUnusualButRight(t *testing.T) {
 	for name, change := range map[string]func(*Config){
-		"HTTP off":              func(c *Config) { c.Ops.HTTP = Off },
-		"HTTP everywhere":       func(c *Config) { c.Ops.HTTP = ":9953" },
-		"HTTP on a free port":   func(c *Config) { c.Ops.HTTP = "[::1]:0" },
-		"a broker of IPv6":      func(c *Config) { c.Deliver.Brokers = []string{"[::1]:9092"} },
-		"no linger and grace":   func(c *Config) { c.Deliver.Linger, c.Deliver.Grace = 0, 0 },
-		"an interface's alias":  func(c *Config) { c.Capture.Interfaces = []string{"eth0.100:1"} },
+		"HTTP off":             func(c *Config) { c.Ops.HTTP = Off },
+		"HTTP everywhere":      func(c *Config) { c.Ops.HTTP = ":9953" },
+		"HTTP on a free port":  func(c *Config) { c.Ops.HTTP = "[::1]:0" },
+		"a broker of IPv6":     func(c *Config) { c.Deliver.Brokers = []string{"[::1]:9092"} },
+		"no linger and grace":  func(c *Config) { c.Deliver.Linger, c.Deliver.Grace = 0, 0 },
+		"an interface's alias": func(c *Config) { c.Capture.Interfaces = []string{"eth0.100:1"} },
+		"a unix socket":        func(c *Config) { c.Capture.DNSTap.Listen = []string{"unix:///run/d.sock"} },
+		"a socket with TLS": func(c *Config) {
+			c.Capture.DNSTap.Listen = []string{"tls://[::]:6000"}
+			c.Capture.DNSTap.Cert, c.Capture.DNSTap.Key = "c.pem", "k.pem"
+		},
 		"a sensor of any words": func(c *Config) { c.Sensor = "Zürich, rack 3" },
 	} {
 		c := Default()
@@ -144,28 +179,32 @@ func TestValidateTakesWhatIsUnusualButRight(t *testing.T) {
 
 func TestRunnableSaysWhatIsMissing(t *testing.T) {
 	const (
-		nothing = "config: capture.interfaces: nothing to capture; " +
-			"give an interface (--interface eth0) or a file (--read dns.pcap)"
+		nothing = "config: capture.interfaces: nothing to capture; give an interface " +
+			"(--interface eth0), a file (--read dns.pcap) or a socket " +
+			"(--dnstap unix:///run/dnsluice.sock)"
 		nowhere = "config: deliver.brokers: nowhere to deliver to; " +
 			"give a broker (--brokers host:9092)"
-		both = "config: capture.read: files end and interfaces do not; " +
-			"give the ones or the others (--interface or --read)"
+		both = "config: capture.read: files end, interfaces and sockets do not; " +
+			"give the ones or the others (--interface and --dnstap, or --read)"
 	)
 	tests := []struct {
-		name                  string
-		interfaces, read, brk []string
-		want                  string
+		name                          string
+		interfaces, read, dnstap, brk []string
+		want                          string
 	}{
-		{"an interface and a broker", []string{"e"}, nil, []string{"k:1"}, ""},
-		{"a file and a broker", nil, []string{"f"}, []string{"k:1"}, ""},
-		{"nothing at all", nil, nil, nil, nothing + "\n" + nowhere},
-		{"both", []string{"e"}, []string{"f"}, []string{"k:1"}, both},
+		{"an interface and a broker", []string{"e"}, nil, nil, []string{"k:1"}, ""},
+		{"a file and a broker", nil, []string{"f"}, nil, []string{"k:1"}, ""},
+		{"a socket and a broker", nil, nil, []string{"s"}, []string{"k:1"}, ""},
+		{"an interface and a socket", []string{"e"}, nil, []string{"s"}, []string{"k:1"}, ""},
+		{"nothing at all", nil, nil, nil, nil, nothing + "\n" + nowhere},
+		{"an interface and a file", []string{"e"}, []string{"f"}, nil, []string{"k:1"}, both},
+		{"a socket and a file", nil, []string{"f"}, []string{"s"}, []string{"k:1"}, both},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			c := Default()
 			c.Capture.Interfaces, c.Capture.Read = test.interfaces, test.read
-			c.Deliver.Brokers = test.brk
+			c.Capture.DNSTap.Listen, c.Deliver.Brokers = test.dnstap, test.brk
 			if diff := cmp.Diff(test.want, lines(t, c.Runnable())); diff != "" {
 				t.Errorf("mistakes (-want +got):\n%s", diff)
 			}

@@ -9,7 +9,10 @@
 package config
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"strconv"
 	"time"
 )
 
@@ -20,6 +23,8 @@ const Off = "off"
 type Config struct {
 	Sensor  string // name of this sensor, in every record
 	Capture Capture
+	Decode  Decode
+	Match   Match
 	Encode  Encode
 	Deliver Deliver
 	Ops     Ops
@@ -28,12 +33,53 @@ type Config struct {
 // Capture is stage 1: where packets come from.
 type Capture struct {
 	Interfaces  []string // to sniff on; or else Read
+	DNSTap      DNSTap
 	Read        []string // capture files; - is standard input
 	Ports       []uint16 // of DNS, UDP and TCP
+	Tunnels     []string // to look into, by name
 	Promiscuous bool
 	Lanes       int  // for each interface; 0 is one per core
 	RingSize    Size // of each lane
 }
+
+// DNSTap is a part of stage 1: name servers that report their own messages.
+type DNSTap struct {
+	Listen      []string // unix:///path, tcp://host:port or tls://host:port
+	SocketMode  string   // of unix sockets, octal
+	Connections int      // at most, for each socket
+	Cert, Key   string   // PEM files for tls
+	ClientCA    string   // PEM file; empty lets every client in
+}
+
+// Mode returns SocketMode as a number. What is no mode gives ErrMode.
+func (d DNSTap) Mode() (fs.FileMode, error) {
+	n, err := strconv.ParseUint(d.SocketMode, 8, 32)
+	if err != nil || n > uint64(fs.ModePerm) {
+		return 0, ErrMode
+	}
+	return fs.FileMode(n), nil
+}
+
+// ErrMode is returned by DNSTap.Mode for what is no mode of a file.
+var ErrMode = errors.New("config: not a mode: want three octal digits such as 0660")
+
+// Decode is stage 2: the bounds of what is remembered between packets.
+type Decode struct {
+	TCPMemory      Size // of each lane, for segments and connections
+	TCPGap         time.Duration
+	FragmentMemory Size // of each lane
+	FragmentAge    time.Duration
+}
+
+// Match is stage 3: whether and how query and response become one record.
+type Match struct {
+	Emit    string // messages or transactions
+	Timeout time.Duration
+	Memory  Size // of each lane
+}
+
+// Transactions tells whether there is anything to match.
+func (m Match) Transactions() bool { return m.Emit == "transactions" }
 
 // Encode is stage 6: how a record is written.
 type Encode struct {
@@ -76,7 +122,11 @@ func Default() Config {
 			Ports:       []uint16{53}, // RFC 1035, section 4.2
 			Promiscuous: true,
 			RingSize:    8 << 20,
+			DNSTap:      DNSTap{SocketMode: "0660", Connections: 64},
 		},
+		Decode: Decode{TCPMemory: 4 << 20, TCPGap: 2 * time.Second,
+			FragmentMemory: 2 << 20, FragmentAge: 30 * time.Second},
+		Match:  Match{Emit: "messages", Timeout: 5 * time.Second, Memory: 8 << 20},
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{
 			Topic:           "dns",

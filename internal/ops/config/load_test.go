@@ -51,9 +51,25 @@ capture:
   interfaces: [eth0, eth1]
   read: ['-', "a,b.pcap"]
   ports: [53, 5353]
+  tunnels: [vxlan, gre]
   promiscuous: false
   lanes: 3
   ring_size: 4MiB
+  dnstap: ["unix:///run/d.sock", "tls://[::1]:6000"]
+  dnstap_socket_mode: "0600"
+  dnstap_connections: 7
+  dnstap_tls_cert: c.pem
+  dnstap_tls_key: k.pem
+  dnstap_tls_client_ca: ca.pem
+decode:
+  tcp_memory: 3MiB
+  tcp_gap: 1s
+  fragment_memory: 5MiB
+  fragment_age: 10s
+match:
+  emit: transactions
+  timeout: 2s
+  memory: 2MiB
 encode: {format: json}
 deliver:
   brokers:
@@ -80,7 +96,12 @@ func everythingWant() Config {
 	return Config{
 		Sensor: "ns1",
 		Capture: Capture{Interfaces: []string{"eth0", "eth1"}, Read: []string{"-", "a,b.pcap"},
-			Ports: []uint16{53, 5353}, Lanes: 3, RingSize: 4 << 20},
+			Ports: []uint16{53, 5353}, Tunnels: []string{"vxlan", "gre"}, Lanes: 3, RingSize: 4 << 20,
+			DNSTap: DNSTap{Listen: []string{"unix:///run/d.sock", "tls://[::1]:6000"},
+				SocketMode: "0600", Connections: 7, Cert: "c.pem", Key: "k.pem", ClientCA: "ca.pem"}},
+		Decode: Decode{TCPMemory: 3 << 20, TCPGap: time.Second, FragmentMemory: 5 << 20,
+			FragmentAge: 10 * time.Second},
+		Match:  Match{Emit: "transactions", Timeout: 2 * time.Second, Memory: 2 << 20},
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{Brokers: []string{"k1:9092", "[2001:db8::1]:9092"}, Topic: "53",
 			Compression: "zstd", Delivery: "at-least-once", BatchSize: 700_000,
@@ -234,9 +255,10 @@ func TestBindDefinesTheFlagsOfTheArchitecture(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"brokers list ", "compression string snappy", "config string ",
-		"delivery string at-least-once", "format string json", "grace duration 10s",
-		"http string 127.0.0.1:9953", "interface string ", "ledger string ", "memory size 96MiB",
-		"ports list 53", "read string ", "sensor string " + host, "topic string dns"}
+		"delivery string at-least-once", "dnstap string ", "emit string messages", "format string json",
+		"grace duration 10s", "http string 127.0.0.1:9953", "interface string ", "ledger string ", "memory size 96MiB",
+		"ports list 53", "read string ", "sensor string " + host, "topic string dns",
+		"tunnels list "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
 	}
@@ -427,8 +449,8 @@ config: DNSLUICE_OPS_PPROF: ops.pprof: "maybe" is not true or false
 config: dnsluice.yaml:4: deliver.linger: 2h is not from 0s to 1m
 config: --memory: ops.memory: 1MiB is too little; use 16MiB or more
 config: DNSLUICE_OPS_LOG_LEVEL: ops.log_level: "loud" is not known; use debug, info, warn, error
-config: capture.interfaces: nothing to capture; ` +
-		`give an interface (--interface eth0) or a file (--read dns.pcap)
+config: capture.interfaces: nothing to capture; give an interface (--interface eth0), ` +
+		`a file (--read dns.pcap) or a socket (--dnstap unix:///run/dnsluice.sock)
 config: deliver.brokers: nowhere to deliver to; give a broker (--brokers host:9092)`
 	if diff := cmp.Diff(want, lines(t, err)); diff != "" {
 		t.Errorf("mistakes (-want +got):\n%s", diff)

@@ -30,12 +30,50 @@ func options(c *Config) []option {
 				"May be given more than once."},
 		{key: "capture.ports", flag: "ports", value: ports(&capture.Ports),
 			help: "Ports of DNS, UDP and TCP."},
+		{key: "capture.tunnels", flag: "tunnels", value: commaTexts(&capture.Tunnels),
+			fallback: "none on interfaces, all in files",
+			help: "Tunnels to look into, such as vxlan,gre or all. On interfaces these pass the " +
+				"kernel's filter whatever is in them."},
 		{key: "capture.promiscuous", value: yesno(&capture.Promiscuous),
 			help: "Take what is addressed to other machines as well, as on a mirror port."},
 		{key: "capture.lanes", value: number(&capture.Lanes),
 			help: "Lanes that share each interface. 0 is one per core, if memory has room."},
 		{key: "capture.ring_size", value: size(&capture.RingSize),
 			help: "Memory that the kernel fills with packets, for each lane."},
+
+		{key: "capture.dnstap", flag: "dnstap", value: texts(&capture.DNSTap.Listen),
+			help: "Socket on which name servers report by dnstap: unix:///path, tcp://host:port or " +
+				"tls://host:port. May be given more than once."},
+		{key: "capture.dnstap_socket_mode", value: text(&capture.DNSTap.SocketMode),
+			help: "Who may connect to a unix socket: the mode of its file, in octal."},
+		{key: "capture.dnstap_connections", value: number(&capture.DNSTap.Connections),
+			help: "Name servers that may be connected at a time, for each socket."},
+		{key: "capture.dnstap_tls_cert", value: text(&capture.DNSTap.Cert),
+			help: "Certificate of tls sockets, a PEM file. It may be renewed while the sensor runs."},
+		{key: "capture.dnstap_tls_key", value: text(&capture.DNSTap.Key),
+			help: "Its key, a PEM file."},
+		{key: "capture.dnstap_tls_client_ca", value: text(&capture.DNSTap.ClientCA),
+			help: "Authorities of which a name server needs a certificate, a PEM file. Without it " +
+				"anyone who can reach a tls socket may report."},
+
+		{key: "decode.tcp_memory", value: size(&c.Decode.TCPMemory),
+			help: "Memory for TCP connections and what waits in them, for each lane. When it is full " +
+				"the oldest is forgotten."},
+		{key: "decode.tcp_gap", value: duration(&c.Decode.TCPGap),
+			help: "How long segments wait for one before them that is missing."},
+		{key: "decode.fragment_memory", value: size(&c.Decode.FragmentMemory),
+			help: "Memory for IP fragments whose datagram is not whole, for each lane."},
+		{key: "decode.fragment_age", value: duration(&c.Decode.FragmentAge),
+			help: "How long fragments wait for the others of their datagram."},
+
+		{key: "match.emit", flag: "emit", value: text(&c.Match.Emit),
+			help: "What a record is: messages, each by itself, or transactions, a query with its " +
+				"response."},
+		{key: "match.timeout", value: duration(&c.Match.Timeout),
+			help: "How long a query waits for its response before it counts as unanswered."},
+		{key: "match.memory", value: size(&c.Match.Memory),
+			help: "Memory for the queries that wait, for each lane. When it is full the oldest " +
+				"leaves early."},
 
 		{key: "encode.format", flag: "format", value: text(&c.Encode.Format),
 			help: "How a record is written: " + strings.Join(formats, ", ") + "."},
@@ -78,6 +116,8 @@ func options(c *Config) []option {
 // sections says what each group of keys is about.
 var sections = map[string]string{
 	"capture": "Stage 1: where packets come from.",
+	"decode":  "Stage 2: from packets to messages.",
+	"match":   "Stage 3: query meets response.",
 	"encode":  "Stage 6: how a record is written.",
 	"deliver": "Stage 7: how records get to Kafka.",
 	"ops":     "What keeps the sensor alive and tells about it.",

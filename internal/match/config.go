@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package match
+
+import (
+	"fmt"
+	"time"
+)
+
+// Config says how long queries wait and in how much memory.
+type Config struct {
+	Timeout time.Duration // of a query, in packet time
+	Memory  int           // bytes for what waits
+
+	// Retries is shared by the lanes, since a retry over TCP may come to another lane than the
+	// answer over UDP did. nil is one of its own.
+	Retries *Retries
+}
+
+// The limits of Config. The least memory holds a message of any length and a few hundred of the
+// usual.
+const (
+	MinTimeout = 10 * time.Millisecond
+	MaxTimeout = time.Hour
+	MinMemory  = 1 << 20
+	MaxMemory  = 1 << 30
+)
+
+// DefaultConfig waits as long as the resolver of the C library does (resolv.conf(5), timeout).
+func DefaultConfig() Config { return Config{Timeout: 5 * time.Second, Memory: 8 << 20} }
+
+// Validate returns an error that says which value cannot be used, or nil.
+func (c Config) Validate() error {
+	if c.Timeout < MinTimeout || c.Timeout > MaxTimeout {
+		return fmt.Errorf("match: timeout: %s is not from %s to %s", c.Timeout, MinTimeout, MaxTimeout)
+	}
+	if c.Memory < MinMemory || c.Memory > MaxMemory {
+		return fmt.Errorf("match: memory: %d bytes are not from %d to %d", c.Memory, MinMemory, MaxMemory)
+	}
+	return nil
+}
