@@ -185,7 +185,7 @@ var Groups = []Group{
 		{Name: "answers", Type: Array, Of: rr, Presence: Known, Doc: "answer section; of an UPDATE: prerequisites"},
 		{Name: "authority", Type: Array, Of: rr, Presence: Known, Doc: "authority section; of an UPDATE: updates"},
 		{Name: "additional", Type: Array, Of: rr, Presence: Known, Doc: "additional section without the OPT record that edns shows"},
-		{Name: "omitted", Type: Integer, Presence: Known, Doc: "questions and records left out because the record would be too large"},
+		{Name: "omitted", Type: Integer, Presence: Known, Doc: "questions and records left out because the record would be too large; the options of query_edns count as one"},
 	}},
 	{Name: "EDNS", Fields: []Field{
 		{Name: "edns", Type: Object, Of: edns, Presence: Known, Doc: "the OPT record (RFC 6891)"},

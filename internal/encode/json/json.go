@@ -31,7 +31,7 @@ type Encoder struct {
 
 	start   int // of the value in dst
 	max     int // bytes that questions and records may fill the value to
-	omitted int // questions and records left out of this value
+	omitted int // questions, records and options of a query left out of this value
 
 	// Where dst holds the name at the offset ownerAt of the message, so that the many records
 	// of one owner cost a copy each. ownerAt is -1 when nothing is held.

@@ -159,3 +159,23 @@ func TestNamesThatPointFarBack(t *testing.T) {
 		t.Errorf("%d records of the name at %d", n, m.RRs[1].Name)
 	}
 }
+
+func TestOptionsOnBothSidesOfATransactionDoNotMakeARecordThatNoBatchHolds(t *testing.T) {
+	ede := option(15, "\x00\x00"+strings.Repeat("\xff", 65_000))
+	q := message(header(aQuery, 1, 0, 0, 1, toExample, opt(ednsDO+ede)), nil)
+	r := message(header(aResponse, 1, 0, 0, 1, toExample, opt(ednsDO+ede)), nil)
+	v := json.New(lane3).AppendTransaction(nil, 1, &dnsmsg.Transaction{
+		Kind: dnsmsg.KindTransaction, Query: q, Response: r})
+	var got struct{ Omitted int }
+	if err := stdjson.Unmarshal(v, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(v) > encode.MaxValue+8<<10 || got.Omitted != 1 {
+		t.Errorf("%d bytes, %d omitted", len(v), got.Omitted)
+	}
+	alone := json.New(lane3).AppendTransaction(nil, 1, &dnsmsg.Transaction{
+		Kind: dnsmsg.KindUnanswered, Query: q})
+	if len(alone) < 300_000 {
+		t.Errorf("the query alone has %d bytes", len(alone))
+	}
+}

@@ -61,6 +61,10 @@ func (e *Encoder) appendOnlyQuery(dst []byte, q *dnsmsg.Message) []byte {
 	dst = strconv.AppendBool(append(dst, keyQueryAd...), q.Flags&dnsmsg.FlagAD != 0)
 	dst = strconv.AppendBool(append(dst, keyQueryCd...), q.Flags&dnsmsg.FlagCD != 0)
 	if edns, ok := q.EDNS(); ok {
+		if maxGrowth*len(edns.Options) > e.max { // the response has as many of them
+			edns.Options = nil
+			e.omitted++
+		}
 		dst = appendEDNS(dst, &queryEDNSStart, edns)
 	}
 	if len(q.RRs) == 0 || len(q.RRs) == 1 && q.OPT == 0 {
