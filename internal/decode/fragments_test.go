@@ -94,6 +94,10 @@ func TestDecodeOfFragments(t *testing.T) {
 	for i, b := range wrapped(fragments4(7, whole4, 48), inVXLAN) {
 		twice = append(twice, fragments4(uint16(100+i), b, 56)...)
 	}
+	renamed := fragments6(7, whole6, 24)
+	for _, b := range renamed[1:] {
+		b[40] = 59 // no next header
+	}
 	for _, test := range []struct {
 		name  string
 		parts [][]byte
@@ -102,6 +106,7 @@ func TestDecodeOfFragments(t *testing.T) {
 		{"IPv4", fragments4(7, whole4, 24), func(*dnsmsg.Message) {}},
 		{"IPv6", fragments6(7, whole6, 24), on6},
 		{"IPv6 with a header in the fragments", fragments6(7, options6, 24), on6},
+		{"IPv6 whose later fragments name another protocol", renamed, on6},
 		{"TCP", fragments4(7, ipv4(6, segment), 40), overTCP},
 		{"IPv4 in an authentication header", fragments4(7, ipv4(51, append([]byte{17, 1, 0, 0,
 			0, 0, 0, 0, 0, 0, 0, 0},
@@ -180,6 +185,7 @@ func TestFragmentsOfWhatIsNoDNS(t *testing.T) {
 			fragments4(7, ipv4(17, append(udp(53, 40000, ""), "more than it says"...)), 8), UDPEmpty,
 		},
 		"ICMP":           {fragments4(7, ipv4(1, udp(53, 40000, answer)), 24), NotUDPTCP},
+		"ICMP of IPv6":   {fragments6(7, ipv6(58, udp(53, 40000, answer)), 24), NotUDPTCP},
 		"contradictions": {[][]byte{dns[0], dns[1], set(dns[2], 6, 0, 1)}, FragmentInvalid},
 	} {
 		c := count(test.parts...)

@@ -153,10 +153,10 @@ func (d *Decoder) assemble() Reason {
 	}
 	switch r := d.wants(); r {
 	case OK:
-	case Port:
-		d.packets += d.fragments.Refuse(key, d.message.Time)
-		return Port
 	default:
+		if r == Port || p.Version() == 6 { // later ones do not show it
+			d.packets += d.fragments.Refuse(key, d.message.Time)
+		}
 		return r
 	}
 	whole, v := d.fragments.Add(key, defrag.Fragment{
@@ -167,6 +167,9 @@ func (d *Decoder) assemble() Reason {
 	case defrag.Held:
 		return held
 	case defrag.Refused:
+		if p.Proto != ip.UDP && p.Proto != ip.TCP {
+			return NotUDPTCP
+		}
 		return Port
 	case defrag.Invalid:
 		return FragmentInvalid
@@ -182,6 +185,8 @@ func (d *Decoder) assemble() Reason {
 func (d *Decoder) wants() Reason {
 	p := &d.ip
 	switch {
+	case p.Offset > 0 && p.Version() == 6:
+		return OK // only the first one's protocol counts (RFC 8200, section 4.5)
 	case p.Proto == ip.UDP || p.Proto == ip.TCP:
 	case p.Extended() || d.tunnels.Has(tunnel.ByProto(p.Version(), p.Proto)):
 		return OK

@@ -13,7 +13,7 @@ type Config struct {
 	Memory  int           // bytes for what waits
 
 	// Retries is shared by the lanes, since a retry over TCP may come to another lane than the
-	// answer over UDP did. nil is one of its own.
+	// answer over UDP did when there are several interfaces or files. nil is one of its own.
 	Retries *Retries
 }
 
@@ -27,7 +27,7 @@ const (
 )
 
 // DefaultConfig waits as long as the resolver of the C library does (resolv.conf(5), timeout).
-func DefaultConfig() Config { return Config{Timeout: 5 * time.Second, Memory: 8 << 20} }
+func DefaultConfig() Config { return Config{Timeout: 5 * time.Second, Memory: 4 << 20} }
 
 // Validate returns an error that says which value cannot be used, or nil.
 func (c Config) Validate() error {

@@ -75,12 +75,17 @@ func veth(t *testing.T) {
 // sender sends frames out of the interface far, as it is at this moment.
 func sender(t *testing.T) int {
 	t.Helper()
+	return senderOn(t, "far")
+}
+
+func senderOn(t *testing.T, name string) int {
+	t.Helper()
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
-	ifr, err := unix.NewIfreq("far")
+	ifr, err := unix.NewIfreq(name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,9 +131,15 @@ type live struct {
 
 func startLive(t *testing.T) *live {
 	t.Helper()
+	return startLiveWith(t, func(*Config) {})
+}
+
+func startLiveWith(t *testing.T, change func(*Config)) *live {
+	t.Helper()
 	l := &live{t: t, brokers: broker(t), ran: make(chan error, 1)}
 	cfg := settings()
 	cfg.Interfaces, cfg.RingSize = []string{"near"}, 2<<20
+	change(&cfg)
 	l.s = build(t, cfg, l.brokers, quiet)
 	if err := l.s.Open(); err != nil {
 		t.Fatal(err)

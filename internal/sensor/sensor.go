@@ -103,6 +103,10 @@ func state(cfg Config, lanes int) int {
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
 	if cfg.Lanes == 0 {
 		cfg.Lanes = lanesFor(cfg)
+		if cores := runtime.GOMAXPROCS(0); cfg.Lanes < cores && len(cfg.Interfaces) > 0 {
+			log.Warn("sensor: memory has no room for a lane on each core: give more with --memory",
+				"memory", cfg.Memory, "lanes", cfg.Lanes, "cores", cores)
+		}
 	}
 	if cfg.Match != nil && cfg.Match.Retries == nil {
 		shared := *cfg.Match // by the lanes
@@ -207,6 +211,7 @@ func ringConfig(cfg Config, name string) afpacket.Config {
 	ring := afpacket.DefaultConfig()
 	ring.Interface, ring.Lanes, ring.Ports = name, cfg.Lanes, cfg.Ports
 	ring.Tunnels, ring.Promiscuous = cfg.Tunnels, cfg.Promiscuous
+	ring.Pairs = cfg.Match != nil
 	if cfg.RingSize > 0 {
 		ring.Blocks = max(2, cfg.RingSize/ring.BlockSize)
 	}

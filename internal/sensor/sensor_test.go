@@ -24,6 +24,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/capture/afpacket"
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
 	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
@@ -466,4 +467,20 @@ func TestACaptureThatDiesEndsTheSensor(t *testing.T) {
 	}
 	back := readBack(t, brokers)
 	complete(t, s.Ledger(), back)
+}
+
+func TestTheDefaultMemoryHasRoomForTwoLanesThatMatch(t *testing.T) {
+	cfg := settings()
+	cfg.Interfaces, cfg.Lanes, cfg.RingSize = []string{"lo"}, 0, 8<<20
+	matching := match.DefaultConfig()
+	cfg.Memory, cfg.Match = 96<<20, &matching
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(64))
+	var said bytes.Buffer
+	s, err := New(cfg, nil, slog.New(slog.NewTextHandler(&said, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(s.lanes) != 2 || !strings.Contains(said.String(), "lanes=2 cores=64") {
+		t.Errorf("%d lanes, and it said %q", len(s.lanes), said.String())
+	}
 }

@@ -28,6 +28,11 @@ type Config struct {
 	Tunnels     []string // kinds that are let through whatever is in them; see dnsmsg.ParseTunnels
 	Promiscuous bool     // also take frames addressed to other stations
 
+	// Pairs puts all packets between two addresses on one lane, where query and response meet.
+	// Without it datagrams go by their ports as well, which spreads the load of few addresses.
+	// Fragments of a datagram, and all of TCP, are together either way.
+	Pairs bool
+
 	// The ring of one lane is Blocks times BlockSize bytes. A lane that does not read for a while
 	// loses nothing until all blocks are full, or, on a quiet link, until each of them has been
 	// handed over by RetireTimeout with only a few packets in it.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"sync"
 
+	"golang.org/x/net/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -33,13 +34,12 @@ type membership struct {
 }
 
 // join puts a bound socket into the group of its device, or into a new one whose number the
-// kernel chooses so that no other process has it.
-func (f *fanout) join(fd int, nic nic) (*membership, error) {
+// kernel chooses so that no other process has it. demux is what chooses the lane of a packet.
+func (f *fanout) join(fd int, nic nic, demux []bpf.RawInstruction) (*membership, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	// Hash is symmetric: both directions of a flow, and all fragments of a datagram, have the
-	// same. Rollover to another lane when a ring is full would break that.
-	mode := unix.PACKET_FANOUT_HASH | unix.PACKET_FANOUT_FLAG_DEFRAG
+	// No rollover to another lane when a ring is full: it would part what belongs together.
+	mode := unix.PACKET_FANOUT_CBPF | unix.PACKET_FANOUT_FLAG_DEFRAG
 	if nic.loopback {
 		// The filter rejects outgoing packets of loopback, but reassembly comes before the
 		// filter and would mix the fragments going out with their copies coming in.
@@ -57,6 +57,10 @@ func (f *fanout) join(fd int, nic nic) (*membership, error) {
 		// The group is of a device that has gone.
 	}
 	id, err := newFanout(fd, mode)
+	if err == nil {
+		// Until then lane 0 gets all packets; its filter rejects them still.
+		err = attach(fd, unix.SOL_PACKET, unix.PACKET_FANOUT_DATA, demux)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("afpacket: share %s between lanes: %w", nic.name, err)
 	}

@@ -3,7 +3,6 @@
 package afpacket
 
 import (
-	"fmt"
 	"slices"
 
 	"golang.org/x/net/bpf"
@@ -64,9 +63,13 @@ const (
 	onIPv6Transport
 	onPass
 	onPorts
+	onReject
 	onAccept
 	labels
 )
+
+// scratchProto is where the filter remembers the protocol in the IP header.
+const scratchProto = 0
 
 // filter returns the program that accepts DNS on the given ports in frames of the given link
 // type, and the tunnels given, whatever is in them. What it cannot judge without state passes, for
@@ -78,7 +81,11 @@ const (
 func filter(link packet.LinkType, ports []uint16, tunnels dnsmsg.TunnelSet) (
 	[]bpf.Instruction, error,
 ) {
-	var p program
+	p := program{place: make([]int, labels)}
+	// Linux refuses to load what may not have been stored, and thinks that a program goes on behind
+	// a return.
+	p.add(bpf.LoadConstant{Dst: bpf.RegA, Val: 0},
+		bpf.StoreScratch{Src: bpf.RegA, N: scratchProto})
 	if link == packet.LinkRaw {
 		p.rawIP()
 	} else {
@@ -93,14 +100,15 @@ func filter(link packet.LinkType, ports []uint16, tunnels dnsmsg.TunnelSet) (
 			pass6 = append(pass6, t.v6)
 		}
 	}
+	var overUDP []uint16
 	for t := range dnsmsg.NumTunnels {
 		if tunnels.Has(t) {
-			ports = append(ports[:len(ports):len(ports)], t.Ports()...)
+			overUDP = append(overUDP, t.Ports()...)
 		}
 	}
 	p.ipv4(pass4)
 	p.ipv6(pass6)
-	p.ports(ports)
+	p.ports(ports, overUDP)
 	return p.resolve()
 }
 
@@ -158,6 +166,7 @@ func (p *program) rawIP() {
 func (p *program) ipv4(pass []uint32) {
 	p.mark(onIPv4)
 	p.add(bpf.LoadIndirect{Off: 9, Size: 1})
+	p.add(bpf.StoreScratch{Src: bpf.RegA, N: scratchProto})
 	p.jumpIfAny([]uint32{protoUDP, protoTCP}, onIPv4Fragment)
 	p.jumpIfAny(pass, onPass)
 	p.add(bpf.RetConstant{Val: 0})
@@ -177,6 +186,7 @@ func (p *program) ipv4(pass []uint32) {
 func (p *program) ipv6(pass []uint32) {
 	p.mark(onIPv6)
 	p.add(bpf.LoadIndirect{Off: 6, Size: 1})
+	p.add(bpf.StoreScratch{Src: bpf.RegA, N: scratchProto})
 	p.jumpIfAny([]uint32{protoUDP, protoTCP}, onIPv6Transport)
 	p.jumpIfAny(pass, onPass)
 	p.add(bpf.RetConstant{Val: 0})
@@ -191,76 +201,32 @@ func (p *program) ipv6(pass []uint32) {
 	p.add(bpf.RetConstant{Val: whole})
 }
 
-// ports looks at the two ports that UDP and TCP both begin with.
-func (p *program) ports(ports []uint16) {
-	wanted := make([]uint32, len(ports))
-	for i, port := range ports {
-		wanted[i] = uint32(port)
-	}
+// ports looks at the two ports that UDP and TCP both begin with. Those of overUDP are no ports of
+// TCP: without that, each connection of a client that was given one of them would pass.
+func (p *program) ports(ports, overUDP []uint16) {
 	p.mark(onPorts)
-	p.add(bpf.LoadIndirect{Off: 0, Size: 2})
-	p.jumpIfAny(wanted, onAccept)
-	p.add(bpf.LoadIndirect{Off: 2, Size: 2})
-	p.jumpIfAny(wanted, onAccept)
+	p.eitherPort(words(ports), onAccept)
+	p.add(bpf.LoadScratch{Dst: bpf.RegA, N: scratchProto})
+	p.jumpIf(bpf.JumpEqual, protoTCP, onReject)
+	p.eitherPort(words(overUDP), onAccept)
+	p.mark(onReject)
 	p.add(bpf.RetConstant{Val: 0})
 	p.mark(onAccept)
 	p.add(bpf.RetConstant{Val: whole})
 }
 
-// label is a place in a program.
-type label int
-
-// program is a BPF program under construction: jumps name a label and are resolved at the end,
-// so that no distance is counted by hand.
-type program struct {
-	code   []bpf.Instruction
-	target []label // of code[i], -1 when it does not jump
-	place  [labels]int
+// eitherPort jumps when one of the two ports at X is among those given.
+func (p *program) eitherPort(ports []uint32, to label) {
+	p.add(bpf.LoadIndirect{Off: 0, Size: 2})
+	p.jumpIfAny(ports, to)
+	p.add(bpf.LoadIndirect{Off: 2, Size: 2})
+	p.jumpIfAny(ports, to)
 }
 
-func (p *program) add(ins bpf.Instruction) {
-	p.code = append(p.code, ins)
-	p.target = append(p.target, -1)
-}
-
-func (p *program) mark(l label) { p.place[l] = len(p.code) }
-
-func (p *program) jump(to label) {
-	p.code = append(p.code, bpf.Jump{})
-	p.target = append(p.target, to)
-}
-
-func (p *program) jumpIf(cond bpf.JumpTest, val uint32, to label) {
-	p.code = append(p.code, bpf.JumpIf{Cond: cond, Val: val})
-	p.target = append(p.target, to)
-}
-
-func (p *program) jumpIfAny(vals []uint32, to label) {
-	for _, val := range vals {
-		p.jumpIf(bpf.JumpEqual, val, to)
+func words(ports []uint16) []uint32 {
+	w := make([]uint32, len(ports))
+	for i, port := range ports {
+		w[i] = uint32(port)
 	}
-}
-
-// resolve returns the finished program. BPF jumps forward only, and a conditional jump spans at
-// most 255 instructions: maxPorts keeps within that.
-func (p *program) resolve() ([]bpf.Instruction, error) {
-	for i, to := range p.target {
-		if to < 0 {
-			continue
-		}
-		skip := p.place[to] - i - 1
-		switch ins := p.code[i].(type) {
-		case bpf.Jump:
-			ins.Skip = uint32(skip)
-			p.code[i] = ins
-		case bpf.JumpIf:
-			if skip > 255 {
-				return nil, fmt.Errorf("afpacket: filter: jump over %d instructions: "+
-					"name fewer ports", skip)
-			}
-			ins.SkipTrue = uint8(skip)
-			p.code[i] = ins
-		}
-	}
-	return p.code, nil
+	return w
 }

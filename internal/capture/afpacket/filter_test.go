@@ -250,6 +250,18 @@ func together(a, b string) bool {
 	return family(a) == family(b)
 }
 
+func TestFilterRejectsTCPOnThePortOfATunnel(t *testing.T) {
+	vm := tunnelMachine(t, packet.LinkEthernet, []string{"all"}, 53)
+	for _, f := range [][]byte{
+		ether(etherIPv4, ipv4(6, client4, server4, tcp(4789, 443))),
+		ether(etherIPv6, ipv6(6, client6, server6, tcp(443, 6081))),
+	} {
+		if accepts(t, vm, f) {
+			t.Errorf("accepted: %x", f)
+		}
+	}
+}
+
 func TestFilterTakesAllTunnelsWithAsManyPortsAsValidateAllows(t *testing.T) {
 	var ports []uint16
 	for i := range maxPorts {

@@ -37,7 +37,7 @@ func (k *linux) open() (opened, error) {
 	if !nic.up {
 		return opened{}, downError(nic.name)
 	}
-	filter, err := k.filter(nic)
+	code, err := k.compile(nic)
 	if err != nil {
 		return opened{}, err
 	}
@@ -46,13 +46,13 @@ func (k *linux) open() (opened, error) {
 		return opened{}, openError(nic.name, err)
 	}
 	s := &linuxSocket{fd: fd, name: nic.name}
-	if err := k.prepare(s, nic, filter); err != nil {
+	if err := k.prepare(s, nic, code); err != nil {
 		return opened{}, errors.Join(err, s.close())
 	}
 	return opened{socket: s, mem: s.mem, link: nic.link}, nil
 }
 
-func (k *linux) prepare(s *linuxSocket, nic nic, filter []bpf.RawInstruction) error {
+func (k *linux) prepare(s *linuxSocket, nic nic, code code) error {
 	if err := s.reject(); err != nil {
 		return fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)
 	}
@@ -70,34 +70,49 @@ func (k *linux) prepare(s *linuxSocket, nic nic, filter []bpf.RawInstruction) er
 			return fmt.Errorf("afpacket: promiscuous mode of %s: %w: switch it off", nic.name, err)
 		}
 	}
-	m, err := k.fanout.join(s.fd, nic)
+	m, err := k.fanout.join(s.fd, nic, code.demux)
 	if err != nil {
 		return err
 	}
 	s.leave = m.leave
-	if err := attach(s.fd, filter); err != nil {
+	if err := attachFilter(s.fd, code.filter); err != nil {
 		return fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)
 	}
 	return nil
 }
 
-func (k *linux) filter(nic nic) ([]bpf.RawInstruction, error) {
+// code is the programs that the kernel runs for a socket.
+type code struct {
+	demux  []bpf.RawInstruction // chooses the lane, before the filter
+	filter []bpf.RawInstruction
+}
+
+func (k *linux) compile(nic nic) (c code, err error) {
+	fail := func(what string, err error) (code, error) {
+		return code{}, fmt.Errorf("afpacket: %s of %s: %w", what, nic.name, err)
+	}
 	tunnels, err := dnsmsg.ParseTunnels(k.cfg.Tunnels)
 	if err != nil {
-		return nil, fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)
+		return fail("filter", err)
+	}
+	d, err := newDemux(nic.link, k.cfg, tunnels)
+	if err != nil {
+		return fail("lanes", err)
 	}
 	f, err := filter(nic.link, k.cfg.Ports, tunnels)
 	if err != nil {
-		return nil, err
+		return fail("filter", err)
 	}
 	if nic.loopback {
 		f = ignoreOutgoing(f)
 	}
-	raw, err := bpf.Assemble(f)
-	if err != nil {
-		return nil, fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)
+	if c.demux, err = bpf.Assemble(d); err != nil {
+		return fail("lanes", err)
 	}
-	return raw, nil
+	if c.filter, err = bpf.Assemble(f); err != nil {
+		return fail("filter", err)
+	}
+	return c, nil
 }
 
 // openError says what to do when the kernel gives no packet socket.
@@ -238,7 +253,7 @@ func (s *linuxSocket) reject() error {
 	if err != nil {
 		return err
 	}
-	return attach(s.fd, raw)
+	return attachFilter(s.fd, raw)
 }
 
 // close implements socket.
@@ -253,12 +268,17 @@ func (s *linuxSocket) close() error {
 	return errors.Join(err, unix.Close(s.fd))
 }
 
-// attach replaces the filter of a socket.
-func attach(fd int, code []bpf.RawInstruction) error {
+// attachFilter replaces the filter of a socket.
+func attachFilter(fd int, code []bpf.RawInstruction) error {
+	return attach(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, code)
+}
+
+// attach gives a program to the kernel, by the socket option given.
+func attach(fd, level, option int, code []bpf.RawInstruction) error {
 	f := make([]unix.SockFilter, len(code))
 	for i, c := range code {
 		f[i] = unix.SockFilter{Code: c.Op, Jt: c.Jt, Jf: c.Jf, K: c.K}
 	}
 	prog := unix.SockFprog{Len: uint16(len(f)), Filter: &f[0]}
-	return unix.SetsockoptSockFprog(fd, unix.SOL_SOCKET, unix.SO_ATTACH_FILTER, &prog)
+	return unix.SetsockoptSockFprog(fd, level, option, &prog)
 }

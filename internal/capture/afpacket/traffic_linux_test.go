@@ -318,7 +318,7 @@ func TestKernelFilterIgnoresOutgoing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	code, err := (&linux{cfg: configOf("lo")}).filter(nic)
+	code, err := (&linux{cfg: configOf("lo")}).compile(nic)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -328,7 +328,7 @@ func TestKernelFilterIgnoresOutgoing(t *testing.T) {
 	}
 	defer func() { _ = unix.Close(fd) }()
 	to := &unix.SockaddrLinklayer{Protocol: networkOrder(unix.ETH_P_ALL), Ifindex: nic.index}
-	if err := errors.Join(attach(fd, code), unix.Bind(fd, to)); err != nil {
+	if err := errors.Join(attachFilter(fd, code.filter), unix.Bind(fd, to)); err != nil {
 		t.Fatal(err)
 	}
 	inject(t, "lo").send(query4())

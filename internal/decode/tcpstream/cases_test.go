@@ -128,12 +128,41 @@ func TestSegmentation(t *testing.T) {
 			want:  whole(0, "0123456789ab"),
 		},
 		{
-			name: "a length too short for a header loses the edges, until one is seen again",
+			name: "a message too short for a header is one, and loses the edges until one is seen again",
 			steps: opened(
 				step{seq: 1000, data: framed(a) + "\x00\x0b" + garbage(40), want: OK},
 				step{seq: 1063, data: garbage(40), want: Partial},
 				step{seq: 1103, data: framed(b), want: OK}),
-			want: whole(0, a, b),
+			want: whole(0, a, garbage(11), b),
+		},
+		{
+			name:  "messages behind one that is too short",
+			steps: opened(step{seq: 1000, data: framed("short", a, b), want: OK}),
+			want:  whole(0, "short", a, b),
+		},
+		{
+			name: "a message too short for a header in two segments",
+			steps: opened(
+				step{seq: 1000, data: framed("short")[:4], want: Held},
+				step{seq: 1004, data: framed("short", a)[4:], want: OK}),
+			want: whole(0, "short", a),
+			end:  settledAs(1, OK),
+		},
+		{
+			name: "a message of no bytes is passed over",
+			steps: opened(
+				step{seq: 1000, data: framed("", a), want: OK},
+				step{seq: 1023, data: framed(""), want: Partial},
+				step{seq: 1025, data: framed(a), want: OK}),
+			want: whole(0, a, a),
+		},
+		{
+			name: "a message of no bytes in two segments",
+			steps: opened(
+				step{seq: 1000, data: framed("")[:1], want: Held},
+				step{seq: 1001, data: framed("", a)[1:], want: OK}),
+			want: whole(0, a),
+			end:  settledAs(1, Partial),
 		},
 		{
 			name: "the sequence numbers wrap",

@@ -14,15 +14,6 @@ import (
 func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 	s := &x.table.streams[i]
 	s.next += uint32(size)
-	if s.mode == lost {
-		o, m := locate(b, size)
-		if o < 0 {
-			return s.why
-		}
-		x.stats.Resyncs++
-		s.mode = m
-		b, size = after(b, size, o)
-	}
 	v := Partial
 	if n := min(size, int(s.skip)); n > 0 {
 		s.skip -= uint16(n)
@@ -31,12 +22,21 @@ func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 	}
 	if size > 0 && s.hold != 0 && x.holding.holds[s.hold].fill > 0 {
 		var n int
-		if n, v = x.complete(s, b, size, packets); v != OK {
+		if n, v = x.complete(s, b, size, packets); n == 0 {
 			return v
 		}
 		b, size = after(b, size, n)
 	}
 	for size > 0 {
+		if s.mode == lost {
+			o, m := locate(b, size)
+			if o < 0 {
+				return better(v, s.why)
+			}
+			x.stats.Resyncs++
+			s.mode = m
+			b, size = after(b, size, o)
+		}
 		if len(b) < prefix {
 			if len(b) == size {
 				break // half of one
@@ -46,7 +46,7 @@ func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 		}
 		n := int(binary.BigEndian.Uint16(b))
 		end := prefix + n
-		if n < dnsmsg.HeaderLen {
+		if n < dnsmsg.HeaderLen && s.mode != synced {
 			x.lose(s, Partial)
 			return better(v, Partial)
 		}
@@ -58,10 +58,7 @@ func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 			x.lose(s, Partial)
 			return better(v, Partial)
 		}
-		s.rank = proven
-		x.out(x.late, m, n)
-		v = OK
-		s.skip = uint16(max(0, end-size)) // the capture cut it
+		v = better(v, x.found(s, m, n, end-size))
 		b, size = after(b, size, min(end, size))
 	}
 	if size == 0 {
@@ -71,6 +68,24 @@ func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 		packets = 0
 	}
 	return better(v, x.keep(i, b, packets))
+}
+
+// found emits the message m of s, of which n bytes were sent and left are still to come where the
+// capture cut it. Where the edges are known, a message too short for a header is what somebody
+// sent, and so it is data; one of no bytes is nothing. But few send such, and servers close the
+// connection then: what follows must show that it is a message.
+func (x *Streams) found(s *stream, m []byte, n, left int) Verdict {
+	v := Partial
+	if n > 0 {
+		s.rank = proven
+		x.out(x.late, m, n)
+		v = OK
+	}
+	s.skip = uint16(max(0, left))
+	if n < dnsmsg.HeaderLen {
+		x.lose(s, Partial)
+	}
+	return v
 }
 
 // better returns OK when a message was emitted already, else what became of the rest.
@@ -100,8 +115,8 @@ func (s *stream) believes(m []byte, n int, last bool) bool {
 	return true
 }
 
-// complete takes what the message that s holds still needs. It returns how much that was and OK
-// when the message was emitted, else what became of the packet.
+// complete takes what the message that s holds still needs. It returns how much that was, or 0 when
+// there is no end to it here, and what became of the packet.
 func (x *Streams) complete(s *stream, b []byte, size int, packets uint32) (int, Verdict) {
 	h := &x.holding.holds[s.hold]
 	var head [prefix]byte
@@ -115,7 +130,7 @@ func (x *Streams) complete(s *stream, b []byte, size int, packets uint32) (int, 
 	}
 	n := int(binary.BigEndian.Uint16(head[:]))
 	want := prefix + n - int(h.fill)
-	if n < dnsmsg.HeaderLen {
+	if n < dnsmsg.HeaderLen && s.mode != synced {
 		x.drop(h, Partial)
 		x.lose(s, Partial)
 		return 0, Partial
@@ -130,11 +145,9 @@ func (x *Streams) complete(s *stream, b []byte, size int, packets uint32) (int, 
 		x.lose(s, Partial)
 		return 0, Partial
 	}
-	x.drop(h, OK)
-	s.rank = proven
-	x.out(x.late, m, n)
-	s.skip = uint16(want - taken)
-	return taken, OK
+	v := x.found(s, m, n, want-taken)
+	x.drop(h, v)
+	return taken, v
 }
 
 // extend adds b to the message of n bytes that s holds, which b does not complete.

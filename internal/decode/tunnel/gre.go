@@ -29,11 +29,11 @@ func (l *Layer) gre(b []byte, size int) Verdict {
 	if flags&greVersion == 1 {
 		return l.pptp(flags, etherType)
 	}
-	if flags&(greVersion|greRouting) != 0 { // RFC 2784 took source routes out
+	if flags&greVersion != 0 {
 		return Header
 	}
 	header := 4
-	if flags&greChecksum != 0 {
+	if flags&(greChecksum|greRouting) != 0 { // the second half is of the routes
 		header += 4
 	}
 	key := header
@@ -50,7 +50,28 @@ func (l *Layer) gre(b []byte, size int) Verdict {
 		l.id(binary.BigEndian.Uint32(b[key:]))
 	}
 	l.skip(header)
+	if flags&greRouting != 0 && !l.routes() {
+		return Truncated
+	}
 	return l.greCarries(etherType, flags&greSequence != 0)
+}
+
+// routes steps over the source routes of RFC 1701, which RFC 2784 took out: each has an address
+// family of 2 bytes, an offset, and the length of what follows; the last one is all zeros. It is
+// false when there is no last one.
+func (l *Layer) routes() bool {
+	for len(l.Payload) >= 4 {
+		word := binary.BigEndian.Uint32(l.Payload)
+		n := 4 + int(word&0xff)
+		if n > len(l.Payload) {
+			return false
+		}
+		l.skip(n)
+		if word == 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // greCarries names the payload. sequenced tells the second type of ERSPAN, which has a header, from

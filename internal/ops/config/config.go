@@ -126,7 +126,7 @@ func Default() Config {
 		},
 		Decode: Decode{TCPMemory: 4 << 20, TCPGap: 2 * time.Second,
 			FragmentMemory: 2 << 20, FragmentAge: 30 * time.Second},
-		Match:  Match{Emit: "messages", Timeout: 5 * time.Second, Memory: 8 << 20},
+		Match:  Match{Emit: "messages", Timeout: 5 * time.Second, Memory: 4 << 20},
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{
 			Topic:           "dns",
