@@ -20,8 +20,8 @@ demo: ## show the whole job with nothing but Go installed; DEMOFOR=0 runs until 
 test: ## all tests that need neither Java nor, if not run as root, root
 	$(GO) test ./...
 
-race: ## the same with the race detector, which needs a C compiler
-	CGO_ENABLED=1 $(GO) test -race ./...
+race: ## the same, floods shortened, with the race detector, which needs a C compiler
+	CGO_ENABLED=1 $(GO) test -race -short ./...
 
 lint: ## formatting, vet, staticcheck, generated files, the rules of the tree
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
