@@ -58,7 +58,7 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 // as often as it takes, and then it goes back to its Pool. One goroutine owns it at a time; the
 // methods do not lock.
 type Batch struct {
-	buf   []byte // the header and the records so far; cap(buf) is the arena, and never changes
+	buf   []byte // the header and the records so far; cap(buf) is the arena, until it is split
 	limit int    // of the header and the uncompressed records together
 	count int32
 	base  int64 // ms, of the first record
@@ -66,6 +66,9 @@ type Batch struct {
 
 	gap   int    // bytes of framing that Value left free before the value
 	delta uint64 // zigzag of the timestamp delta that Value was told
+
+	arena []byte // from its start, once the batch has been split; else nil
+	rest  []part // after the current one
 }
 
 // newBatch returns an empty batch for limit bytes of records, in an arena of size bytes.
@@ -75,7 +78,7 @@ func newBatch(limit, size int) *Batch {
 
 // reset empties the batch and keeps its arena.
 func (b *Batch) reset() {
-	*b = Batch{buf: b.buf[:HeaderLen], limit: b.limit}
+	*b = Batch{buf: b.whole()[:HeaderLen], limit: b.limit}
 }
 
 // Records returns how many records the batch holds.
@@ -174,7 +177,9 @@ func (b *Batch) Stamp(p Producer, sequence int32) {
 // back into its pool.
 func (b *Batch) Bytes() []byte { return b.buf }
 
-// seal writes the header of a batch whose records are compressed with codec, or not at all.
+// seal writes the header of a batch whose records are compressed with codec, or not at all. The
+// batch is whole from then on, stamped with NoProducer: the spool may keep it before it was ever
+// given to a partition, and Load takes only what has a valid checksum.
 func (b *Batch) seal(codec Codec) {
 	h := b.buf[:HeaderLen]
 	clear(h)
@@ -186,6 +191,7 @@ func (b *Batch) seal(codec Codec) {
 	binary.BigEndian.PutUint64(h[offBaseTime:], uint64(b.base))
 	binary.BigEndian.PutUint64(h[offMaxTime:], uint64(b.max))
 	binary.BigEndian.PutUint32(h[offCount:], uint32(b.count))
+	b.Stamp(NoProducer, -1)
 }
 
 // NextSequence returns the sequence of the record after n records from sequence on. Sequences

@@ -79,16 +79,24 @@ func (p *Pool) take() *Batch {
 
 // Put takes a batch back. The caller must not touch it or its bytes any more.
 func (p *Pool) Put(b *Batch) {
+	p.Reset(b)
+	p.mu.Lock()
+	p.free = append(p.free, b)
+	p.mu.Unlock()
+	p.tokens <- struct{}{}
+}
+
+// Reset empties a batch of the pool, which its owner keeps.
+func (p *Pool) Reset(b *Batch) {
 	if p.Poison {
-		arena := b.buf[:cap(b.buf)]
+		arena := b.whole()
 		arena[0] = 0xdb
 		for n := 1; n < len(arena); n *= 2 { // by copying, which the race detector makes cheap
 			copy(arena[n:], arena[:n])
 		}
 	}
+	if cap(b.whole()) != p.arena { // Load needed more
+		b.buf, b.arena = make([]byte, HeaderLen, p.arena), nil
+	}
 	b.reset()
-	p.mu.Lock()
-	p.free = append(p.free, b)
-	p.mu.Unlock()
-	p.tokens <- struct{}{}
 }

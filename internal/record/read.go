@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// maxPlain bounds what a batch may decompress to. It is above the largest batch that can be
+// configured, and there so that damaged bytes cannot ask for any amount of memory.
+const maxPlain = 128 << 20
+
+// Each calls yield for every record of a sealed batch, in order, with its time stamp in ms and its
+// value, which is borrowed until yield returns. An error of yield ends it and is returned; an
+// error about the batch wraps ErrNotSealed. It allocates, and is not for the hot path.
+func Each(sealed []byte, yield func(ms int64, value []byte) error) error {
+	h, err := Inspect(sealed)
+	if err != nil {
+		return err
+	}
+	plain, err := unpack(h.Codec, sealed[HeaderLen:])
+	if err != nil {
+		return fmt.Errorf("%w: %s: %w", ErrNotSealed, h.Codec, err)
+	}
+	r := fields{plain}
+	for i := range h.Records {
+		size := r.varint()
+		if size < 0 || size > int64(len(r.rest)) {
+			return fmt.Errorf("%w: record %d of %d: length %d in %d bytes", ErrNotSealed, i,
+				h.Records, size, len(r.rest))
+		}
+		one := fields{r.take(size)}
+		one.take(1) // attributes
+		ms := h.First + one.varint()
+		offset := one.varint()
+		one.take(one.varint()) // key
+		value := one.take(one.varint())
+		if one.rest == nil || offset != int64(i) {
+			return fmt.Errorf("%w: record %d of %d is malformed", ErrNotSealed, i, h.Records)
+		}
+		if err := yield(ms, value); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// fields reads the fields of a record. rest is nil once one did not fit, and stays so.
+type fields struct{ rest []byte }
+
+// varint reads a zigzag varint, which is what encoding/binary calls a signed one.
+func (f *fields) varint() int64 {
+	v, n := binary.Varint(f.rest)
+	if n <= 0 {
+		f.rest = nil
+		return 0
+	}
+	f.rest = f.rest[n:]
+	return v
+}
+
+// take reads n bytes. A length of -1 means null (KIP-98), which is read as nothing.
+func (f *fields) take(n int64) []byte {
+	if n < -1 || n > int64(len(f.rest)) {
+		f.rest = nil
+		return nil
+	}
+	n = max(n, 0)
+	field := f.rest[:n]
+	f.rest = f.rest[n:]
+	return field
+}
+
+func unpack(codec Codec, src []byte) ([]byte, error) {
+	switch codec {
+	case Snappy:
+		if n, err := s2.DecodedLen(src); err != nil || n > maxPlain {
+			return nil, fmt.Errorf("%d bytes: %w", n, s2.ErrTooLarge)
+		}
+		return s2.Decode(nil, src)
+	case Gzip:
+		r, err := gzip.NewReader(bytes.NewReader(src))
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(io.LimitReader(r, maxPlain))
+	case LZ4:
+		return io.ReadAll(io.LimitReader(lz4.NewReader(bytes.NewReader(src)), maxPlain))
+	case Zstd:
+		r, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1),
+			zstd.WithDecoderMaxMemory(maxPlain))
+		if err != nil {
+			return nil, err
+		}
+		defer r.Close()
+		return io.ReadAll(io.LimitReader(r, maxPlain))
+	}
+	return src, nil // None
+}

@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package record
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/klauspost/compress/gzip"
+	"github.com/klauspost/compress/s2"
+	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
+)
+
+// ErrSingle is what Split returns for a batch of one record.
+var ErrSingle = errors.New("record: one record cannot be split")
+
+var errMalformed = errors.New("record: the batch does not hold the records that its header tells")
+
+// maxRaw bounds what a batch may hold when it is decompressed. Ours hold less than 1 MiB; one
+// that was read back from disk may have been made by a run with larger batches.
+const maxRaw = 16 << 20
+
+// Splitter takes sealed batches apart. It owns a few arenas, and is used by one goroutine.
+type Splitter struct {
+	compressor *Compressor
+	raw        []byte // the records of the part that is split
+	half       []byte // its second half, framed anew
+	spare      []byte // the arena that the batch gets, in exchange for its own
+	unzip      *zstd.Decoder
+}
+
+// NewSplitter returns a splitter for the batches of pool. What it splits is compressed with codec.
+func NewSplitter(codec Codec, pool *Pool) (*Splitter, error) {
+	c, err := NewCompressor(codec, pool)
+	if err != nil {
+		return nil, err
+	}
+	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
+		zstd.WithDecoderMaxMemory(maxRaw))
+	if err != nil {
+		return nil, fmt.Errorf("record: decoder for zstd: %w", err)
+	}
+	return &Splitter{
+		compressor: c, unzip: unzip,
+		raw: make([]byte, 0, pool.arena), spare: make([]byte, 0, pool.arena),
+	}, nil
+}
+
+// Split replaces the current part of the sealed batch b by two, with half of its bytes each and
+// their records in order. Both need a stamp. On an error b is as it was: ErrSingle, or its
+// records cannot be read, or the halves do not fit into its arena.
+func (s *Splitter) Split(b *Batch) error {
+	if b.count < 2 {
+		return ErrSingle
+	}
+	if err := s.open(b); err != nil {
+		return err
+	}
+	base := int64(binary.BigEndian.Uint64(b.buf[offBaseTime:]))
+	first, cut, err := s.measure(b.count, base)
+	if err != nil {
+		return err
+	}
+	second, err := s.reframe(s.raw[cut:], b.count-first.count, base)
+	if err != nil {
+		return err
+	}
+	if old := b.whole(); cap(s.spare) < len(old) { // Load needed more than the pool gives
+		s.spare = make([]byte, 0, len(old))
+	}
+	out := s.spare[:0]
+	if out, err = s.seal(out, &first, s.raw[:cut]); err != nil {
+		return err
+	}
+	if out, err = s.seal(out, &second, s.half); err != nil {
+		return err
+	}
+	old := b.whole()
+	rest := append(make([]part, 0, len(b.rest)+1), second)
+	for _, p := range b.rest {
+		if cap(out)-len(out) < p.end-p.at {
+			return errArenaFull
+		}
+		at := len(out)
+		out = append(out, old[p.at:p.end]...)
+		p.at, p.end = at, len(out)
+		rest = append(rest, p)
+	}
+	s.spare = old[:0]
+	b.arena, b.rest = out[:cap(out)], rest
+	b.show(first)
+	return nil
+}
+
+// Single returns a copy of the value of the only record of the current part of the sealed batch b.
+func (s *Splitter) Single(b *Batch) ([]byte, error) {
+	if b.count != 1 {
+		return nil, errMalformed
+	}
+	if err := s.open(b); err != nil {
+		return nil, err
+	}
+	f, err := parseFrame(s.raw)
+	if err != nil {
+		return nil, err
+	}
+	r := reader{f.rest}
+	if key := unzigzag(r.uvarint()); key > 0 {
+		r.skip(key)
+	}
+	length := unzigzag(r.uvarint())
+	if length < 0 || int64(len(r.b)) < length {
+		return nil, errMalformed
+	}
+	return bytes.Clone(r.b[:length]), nil
+}
+
+// measure finds where the second half of the records in s.raw begins, and describes the first.
+func (s *Splitter) measure(count int32, base int64) (first part, cut int, err error) {
+	first = part{base: base, max: base}
+	for cut < len(s.raw)/2 && first.count < count-1 || first.count == 0 {
+		f, err := parseFrame(s.raw[cut:])
+		if err != nil {
+			return first, 0, err
+		}
+		at := base + f.delta
+		if first.count == 0 {
+			first.max = at
+		}
+		first.max = max(first.max, at)
+		first.count++
+		cut += f.size
+	}
+	return first, cut, nil
+}
+
+// reframe writes the records of src to s.half, numbered from 0 and timed from the first of them
+// on, and describes them. src must hold count records and nothing else.
+func (s *Splitter) reframe(src []byte, count int32, base int64) (second part, err error) {
+	s.half = s.half[:0]
+	for second.count < count {
+		f, err := parseFrame(src)
+		if err != nil {
+			return second, err
+		}
+		src = src[f.size:]
+		at := base + f.delta
+		if second.count == 0 {
+			second.base, second.max = at, at
+		}
+		second.max = max(second.max, at)
+		delta, offset := zigzag(at-second.base), uint64(second.count)<<1
+		body := 1 + varintLen(delta) + varintLen(offset) + len(f.rest)
+		s.half = binary.AppendUvarint(s.half, uint64(body)<<1)
+		s.half = append(s.half, f.attributes)
+		s.half = binary.AppendUvarint(s.half, delta)
+		s.half = binary.AppendUvarint(s.half, offset)
+		s.half = append(s.half, f.rest...)
+		second.count++
+	}
+	if len(src) > 0 {
+		return second, errMalformed
+	}
+	return second, nil
+}
+
+// seal appends records as a sealed batch to out, within its capacity, and notes where it is in p.
+func (s *Splitter) seal(out []byte, p *part, records []byte) ([]byte, error) {
+	c, codec := s.compressor, s.compressor.codec
+	var packed []byte
+	if s2.MaxEncodedLen(len(records)) <= cap(c.spare)-HeaderLen { // else it came from a larger pool
+		packed = c.compress(c.spare[:HeaderLen], records)
+	}
+	if packed == nil || len(packed)-HeaderLen >= len(records) {
+		codec, packed = None, nil
+	} else {
+		records = packed[HeaderLen:]
+	}
+	if cap(out)-len(out) < HeaderLen+len(records) {
+		return out, errArenaFull
+	}
+	p.at, p.end = len(out), len(out)+HeaderLen+len(records)
+	out = out[:p.end]
+	copy(out[p.at+HeaderLen:], records)
+	b := Batch{buf: out[p.at:p.end], count: p.count, base: p.base, max: p.max}
+	b.seal(codec)
+	return out, nil
+}
+
+// frame is one record in the records of a batch.
+type frame struct {
+	size       int // in all
+	attributes byte
+	delta      int64  // of its time stamp
+	rest       []byte // from the key length on
+}
+
+func parseFrame(src []byte) (frame, error) {
+	r := reader{src}
+	length := unzigzag(r.uvarint())
+	head := len(src) - len(r.b)
+	if length < 3 || int64(len(r.b)) < length {
+		return frame{}, errMalformed
+	}
+	r.b = r.b[:length]
+	f := frame{size: head + int(length), attributes: r.b[0]}
+	r.b = r.b[1:]
+	f.delta = unzigzag(r.uvarint())
+	r.uvarint() // the offset
+	f.rest = r.b
+	if len(f.rest) == 0 {
+		return frame{}, errMalformed
+	}
+	return f, nil
+}
+
+// reader reads varints; at the end, or after a malformed one, it has nothing left.
+type reader struct{ b []byte }
+
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.b = nil
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) skip(n int64) { r.b = r.b[min(n, int64(len(r.b))):] }
+
+// open decompresses the records of the current part of b into s.raw.
+func (s *Splitter) open(b *Batch) error {
+	src, raw := b.buf[HeaderLen:], s.raw[:0]
+	var err error
+	switch codec := Codec(binary.BigEndian.Uint16(b.buf[offAttributes:]) & 7); codec {
+	case None:
+		raw = append(raw, src...)
+	case Snappy:
+		var n int
+		if n, err = s2.DecodedLen(src); err == nil && n > maxRaw {
+			err = errMalformed
+		}
+		if err == nil {
+			raw, err = s2.Decode(raw[:cap(raw)], src)
+		}
+	case Zstd:
+		raw, err = s.unzip.DecodeAll(src, raw)
+	case Gzip:
+		var z *gzip.Reader
+		if z, err = gzip.NewReader(bytes.NewReader(src)); err == nil {
+			raw, err = readAll(raw, z)
+		}
+	case LZ4:
+		raw, err = readAll(raw, lz4.NewReader(bytes.NewReader(src)))
+	default:
+		err = fmt.Errorf("there is no codec %d", codec)
+	}
+	if err != nil {
+		return fmt.Errorf("record: decompress a batch of %d bytes: %w", len(b.buf), err)
+	}
+	s.raw = raw
+	return nil
+}
+
+// readAll appends all of r to dst, up to maxRaw.
+func readAll(dst []byte, r io.Reader) ([]byte, error) {
+	buf := bytes.NewBuffer(dst)
+	n, err := buf.ReadFrom(io.LimitReader(r, maxRaw+1))
+	if err == nil && n > maxRaw {
+		err = errMalformed
+	}
+	return buf.Bytes(), err
+}
