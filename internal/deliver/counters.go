@@ -11,6 +11,11 @@ const (
 	TooLarge                       // a record that no batch holds, or a batch that no broker takes
 	RejectedByBroker               // refused for good by a broker
 	Shutdown                       // not acknowledged when the grace period ended
+	SpoolFull                      // the oldest on disk, to make room
+	SpoolAge                       // on disk for longer than they may be
+	SpoolCorrupt                   // cannot be read back from disk whole
+	Unanswered                     // at-most-once: sent, and nobody knows what became of it
+	InternalError                  // a mistake in this program, or in a batch that was on disk
 	NumReasons                     // how many there are; not a reason
 )
 
@@ -19,30 +24,55 @@ var reasonNames = [NumReasons]string{
 	TooLarge:         "too_large",
 	RejectedByBroker: "rejected",
 	Shutdown:         "shutdown",
+	SpoolFull:        "spool_full",
+	SpoolAge:         "spool_age",
+	SpoolCorrupt:     "spool_corrupt",
+	Unanswered:       "unanswered",
+	InternalError:    "internal_error",
 }
 
 // String returns the word that metrics and the ledger use.
 func (r Reason) String() string { return reasonNames[r] }
 
-// Counters count records, but for the last three. At any moment
-// In = Acknowledged + the sum of Dropped + Held.
+// Counters count records where nothing else is said. At any moment
+// In = Acknowledged + the sum of Dropped + Held + Spooled.
+//
+// What an earlier run left on disk is in none of these: it was In then. It is Replayed when it is
+// acknowledged now.
 type Counters struct {
 	In           uint64 // that lanes handed over
 	Acknowledged uint64 // that the brokers have
 	Dropped      [NumReasons]uint64
 	Held         uint64 // in open batches, in queues and on their way
+	Spooled      uint64 // on disk and in no memory but that of the drainer
+
+	Replayed      uint64 // of an earlier run, acknowledged
+	ReplayDropped uint64 // of an earlier run, refused for good
 
 	Redelivered uint64 // sent again under a new identity: they may be there twice
 	Redated     uint64 // whose Kafka time stamp was moved to now
 	Retried     uint64 // sent again, unchanged
 	Batches     uint64 // acknowledged batches
 	Bytes       uint64 // of acknowledged batches, as sent
+	Split       uint64 // batches that were split in two
 	Failed      uint64 // calls that failed
+	Recycled    uint64 // producers that were replaced
+	Panics      uint64 // of goroutines that were started again
+	DeadLetters uint64 // written to the dead-letter file
 }
 
 // Counters returns the counters so far.
 func (d *Delivery) Counters() Counters {
 	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.counts
+	c := d.counts
+	if spool := d.cfg.Spool; spool != nil {
+		// With d.mu held: what the spool has dropped by now was counted as spooled before.
+		for why, n := range spool.Stats().OwnDropped {
+			c.Dropped[why] += n
+			c.Spooled -= n
+		}
+	}
+	d.mu.Unlock()
+	c.DeadLetters = d.letters.count()
+	return c
 }

@@ -4,60 +4,15 @@ package deliver
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/record"
 )
-
-// Config is what delivery can be told.
-type Config struct {
-	Codec           record.Codec
-	BatchSize       int           // bytes of records in a batch, before compression
-	Linger          time.Duration // how long an open batch waits for more records
-	RequestTimeout  time.Duration // of every request to the cluster
-	MetadataMaxAge  time.Duration // how old the knowledge of leaders may become
-	BackoffMin      time.Duration // the first pause after a failure; it doubles
-	BackoffMax      time.Duration // up to this
-	TimestampMaxAge time.Duration // batches whose newest record is older are redated; 0 never
-}
-
-// DefaultConfig returns what suits most clusters. 900 kB is below the 1 MB that brokers take by
-// default even for records that do not compress.
-func DefaultConfig() Config {
-	return Config{
-		Codec:           record.Snappy,
-		BatchSize:       900_000,
-		Linger:          100 * time.Millisecond,
-		RequestTimeout:  10 * time.Second,
-		MetadataMaxAge:  time.Minute,
-		BackoffMin:      100 * time.Millisecond,
-		BackoffMax:      5 * time.Second,
-		TimestampMaxAge: 24 * time.Hour,
-	}
-}
-
-// MinBatchSize is the smallest batch that holds any record an encoder may write.
-const MinBatchSize = 600_000
-
-// Validate names the first value that cannot work.
-func (c Config) Validate() error {
-	switch {
-	case c.Codec < record.None || c.Codec > record.Zstd:
-		return fmt.Errorf("deliver: there is no codec %d", c.Codec)
-	case c.BatchSize < MinBatchSize:
-		return fmt.Errorf("deliver: batch size of %d bytes: the least is %d, room for the largest record", c.BatchSize, MinBatchSize)
-	case c.Linger < 0 || c.RequestTimeout <= 0 || c.MetadataMaxAge <= 0:
-		return errors.New("deliver: request timeout and metadata age must be above 0, linger not below")
-	case c.BackoffMin <= 0 || c.BackoffMax < c.BackoffMin:
-		return errors.New("deliver: the pauses must be above 0, the longest not below the first")
-	}
-	return nil
-}
 
 // Compressors returns how many goroutines compress batches. Each has a spare arena besides the
 // pool. A core compresses some 2 million records a second, so no sensor needs more than a few.
@@ -67,24 +22,44 @@ func Compressors() int { return min(runtime.GOMAXPROCS(0), 4) }
 // what is message.timestamp.after.max.ms ahead, 1 h since Kafka 4.0 (KIP-1030).
 const maxAhead = time.Minute
 
+// lastWrites is for how long Run waits for the disk after its context has ended. A disk that
+// hangs must not keep the process from ending; what it did not take is dropped and counted.
+const lastWrites = 5 * time.Second
+
 // Delivery takes batches from the intakes of the lanes to one topic.
 type Delivery struct {
-	cfg      Config
-	pool     *record.Pool
-	producer Producer
-	log      *slog.Logger
+	cfg  Config
+	pool *record.Pool
+	log  *slog.Logger
 
-	sealing chan *record.Batch // full batches; room for all there are
-	ready   chan *record.Batch // sealed batches; room for all there are
+	sealing chan *parcel // full batches; room for all there are
+	queue   *queue       // sealed batches
 	topic   *topic
-	drained chan struct{} // closed when finished and nothing is held
+	limit   *limit
+	letters *deadLetters
+	spooler *spooler // nil without a spool, as is drainer
+	drainer *drainer
 
-	mu       sync.Mutex // guards the following
-	counts   Counters
-	waiting  map[*record.Batch]time.Time // handed on by an intake, and when
-	finished bool                        // nothing more will be handed on
-	over     bool                        // Run has ended: what is handed on now is dropped
-	health   health
+	compressors []*record.Compressor
+	splitting   splitting
+	live        atomic.Bool        // an intake must not wait for memory
+	ended       context.Context    // ends with Run: nobody gets memory any more
+	end         context.CancelFunc // ends ended
+	drained     chan struct{}      // closed when there is nothing left to do
+	pulses      pulses
+
+	mu        sync.Mutex // guards the following
+	counts    Counters
+	parcels   map[*parcel]struct{} // all that are not settled
+	producer  Producer
+	opened    bool // producer was opened here, and is closed here
+	finished  bool // nothing more will be handed on
+	leaving   bool // nothing more will be sent
+	over      bool // Run has ended: what is handed on now is dropped
+	diskEmpty bool // the spool had nothing to hand out when last asked
+	health    health
+	recycling recycling
+	growth    growth
 }
 
 // New returns a delivery of batches of pool to producer. It starts nothing.
@@ -93,44 +68,117 @@ func New(cfg Config, pool *record.Pool, producer Producer, log *slog.Logger) (*D
 		return nil, err
 	}
 	n := pool.Batches()
-	return &Delivery{
+	d := &Delivery{
 		cfg: cfg, pool: pool, producer: producer, log: log,
-		sealing: make(chan *record.Batch, n),
-		ready:   make(chan *record.Batch, n),
-		topic:   newTopic(),
-		drained: make(chan struct{}),
-		waiting: make(map[*record.Batch]time.Time, n),
-		health:  health{state: Connecting, since: time.Now()},
-	}, nil
+		sealing:   make(chan *parcel, n),
+		queue:     newQueue(n),
+		topic:     newTopic(),
+		limit:     newLimit(cfg.BatchSize),
+		letters:   newDeadLetters(cfg.DeadLetter, cfg.DeadLetterMax, log),
+		drained:   make(chan struct{}),
+		parcels:   make(map[*parcel]struct{}, n),
+		diskEmpty: cfg.Spool == nil,
+		health:    newHealth(cfg, time.Now()),
+	}
+	d.ended, d.end = context.WithCancel(context.Background())
+	d.splitting.d = d
+	if cfg.Spool != nil {
+		d.spooler, d.drainer = newSpooler(d), newDrainer(d)
+		if err := d.reserve(); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
 }
 
-// Run delivers until Finish was called and all is acknowledged, or until ctx ends: then what is
-// still held is dropped and counted. It owns every goroutine that it starts and waits for them.
-// The producer is left open.
+// Run delivers until Finish was called and all is acknowledged, or until ctx ends. What is left
+// then goes to the spool, for which Run takes a few seconds more; without a spool it is dropped
+// and counted. A live sensor leaves what is on disk for the next start; one that reads files
+// ends when the spool is empty, too.
+//
+// Run owns every goroutine that it starts and waits for them, but for one that the disk does not
+// let go. The producer that New was given is left open unless it was replaced, and the spool is
+// left open.
 func (d *Delivery) Run(ctx context.Context) error {
-	compressors := make([]*record.Compressor, Compressors())
-	for i := range compressors {
-		c, err := record.NewCompressor(d.cfg.Codec, d.pool)
-		if err != nil {
-			return err
-		}
-		compressors[i] = c
+	defer d.end()
+	if err := d.prepare(); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	var workers sync.WaitGroup
-	for _, c := range compressors {
-		workers.Go(func() { d.compress(ctx, c) })
+	var workers, writers sync.WaitGroup
+	for _, c := range d.compressors {
+		workers.Go(func() { d.keep(ctx, "compressor", func(ctx context.Context) { d.compress(ctx, c) }) })
 	}
-	workers.Go(func() { d.watch(ctx, &workers) })
+	workers.Go(func() {
+		d.keep(ctx, "watcher of the topic", func(ctx context.Context) { d.watch(ctx, &workers) })
+	})
+	workers.Go(func() {
+		d.keep(ctx, "supervisor", func(ctx context.Context) { d.supervise(ctx, &workers) })
+	})
+	if d.letters != nil {
+		writers.Go(d.letters.run)
+	}
+	if d.spooler != nil {
+		writers.Go(func() { d.spooler.run(ctx) })
+		writers.Go(func() { d.drainer.run(ctx) })
+	}
 	select {
 	case <-d.drained:
 	case <-ctx.Done():
 	}
 	cancel()
 	workers.Wait()
+	d.closeOpened()
+	d.conclude(&writers)
 	d.abandon()
 	return nil
+}
+
+// prepare makes what Run needs.
+func (d *Delivery) prepare() error {
+	for range Compressors() {
+		c, err := record.NewCompressor(d.cfg.Codec, d.pool)
+		if err != nil {
+			return err
+		}
+		d.compressors = append(d.compressors, c)
+	}
+	return nil
+}
+
+// reserve takes from the pool what delivery keeps for itself.
+func (d *Delivery) reserve() error {
+	for _, own := range []chan<- *record.Batch{d.drainer.own, d.spooler.own} {
+		b := d.pool.TryGet()
+		if b == nil {
+			return fmt.Errorf("deliver: a pool of %d batches is too small for a spool", d.pool.Batches())
+		}
+		own <- b
+	}
+	return nil
+}
+
+// conclude lets those who wait for a disk end, and waits for them, but not for ever.
+func (d *Delivery) conclude(writers *sync.WaitGroup) {
+	if d.letters != nil {
+		d.letters.close()
+	}
+	if d.spooler != nil {
+		close(d.spooler.quiet)
+	}
+	written := make(chan struct{})
+	go func() {
+		writers.Wait()
+		close(written)
+	}()
+	timer := time.NewTimer(lastWrites)
+	defer timer.Stop()
+	select {
+	case <-written:
+	case <-timer.C:
+		d.log.Error("deliver: the disk does not answer; what it did not take is lost")
+	}
 }
 
 // Finish says that no intake will hand on anything more.
@@ -141,9 +189,20 @@ func (d *Delivery) Finish() {
 	d.checkDrained()
 }
 
+// leave notes that nothing more is sent: what is on disk stays there.
+func (d *Delivery) leave() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.leaving = true
+	d.checkDrained()
+}
+
 // checkDrained ends Run when there is nothing left to do. d.mu is held.
 func (d *Delivery) checkDrained() {
-	if !d.finished || d.counts.Held > 0 {
+	if !d.finished || d.counts.Held > 0 || len(d.parcels) > 0 {
+		return
+	}
+	if !d.diskEmpty && !d.leaving && !d.live.Load() {
 		return
 	}
 	select {
@@ -153,62 +212,33 @@ func (d *Delivery) checkDrained() {
 	}
 }
 
-// submit takes over a full batch. It does not block: sealing has room for all batches.
-func (d *Delivery) submit(b *record.Batch) {
-	d.mu.Lock()
-	over := d.over
-	if !over {
-		d.waiting[b] = time.Now()
-	}
-	d.mu.Unlock()
-	if over {
-		d.drop(b, Shutdown)
-		return
-	}
-	d.sealing <- b
-}
-
 // compress seals batches until ctx ends.
 func (d *Delivery) compress(ctx context.Context, c *record.Compressor) {
+	pulse := pulseOf(ctx)
 	for {
+		pulse.Wait()
 		select {
-		case b := <-d.sealing:
-			c.Seal(b)
-			d.ready <- b
+		case p := <-d.sealing:
+			pulse.Turn()
+			if d.seal(c, p) {
+				d.admit(p)
+			}
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-// acknowledge settles a batch that the cluster has.
-func (d *Delivery) acknowledge(b *record.Batch) {
-	d.mu.Lock()
-	n := uint64(b.Records())
-	d.counts.Acknowledged += n
-	d.counts.Batches++
-	d.counts.Bytes += uint64(b.Size())
-	d.health.acknowledged(time.Now())
-	d.release(b)
-	d.mu.Unlock()
-	d.pool.Put(b)
-}
-
-// drop settles a batch that nobody will get.
-func (d *Delivery) drop(b *record.Batch, why Reason) {
-	d.mu.Lock()
-	d.counts.Dropped[why] += uint64(b.Records())
-	d.health.dropped(why, time.Now())
-	d.release(b)
-	d.mu.Unlock()
-	d.pool.Put(b)
-}
-
-// release takes a settled batch off the books. d.mu is held.
-func (d *Delivery) release(b *record.Batch) {
-	d.counts.Held -= uint64(b.Records())
-	delete(d.waiting, b)
-	d.checkDrained()
+// seal seals the batch of p. Should that be beyond us, it is dropped and counted.
+func (d *Delivery) seal(c *record.Compressor, p *parcel) (sealed bool) {
+	if !d.survives("compressor", func() { c.Seal(p.batch) }) {
+		d.drop(p, InternalError)
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sealed = true
+	return true
 }
 
 // abandon drops all that is still held. Only lanes may run yet: one that waited for memory gets
@@ -216,14 +246,70 @@ func (d *Delivery) release(b *record.Batch) {
 func (d *Delivery) abandon() {
 	d.mu.Lock()
 	d.over = true
-	left := make([]*record.Batch, 0, len(d.waiting))
-	for b := range d.waiting {
-		left = append(left, b)
-	}
 	d.mu.Unlock()
-	for _, b := range left {
-		d.drop(b, Shutdown)
+	for _, p := range d.oldestFirst() {
+		if p.origin != fromLane {
+			d.forget(p)
+			continue
+		}
+		if d.leaveOnDisk(p) {
+			continue
+		}
+		for d.drop(p, Shutdown) {
+		}
 	}
+	if d.spooler != nil {
+		d.giveUpArenas()
+	}
+}
+
+// leaveOnDisk gives up the memory of a parcel if all that is left of it is on disk.
+func (d *Delivery) leaveOnDisk(p *parcel) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.batch == nil || !p.whole() {
+		return false
+	}
+	d.confess(p)
+	d.queue.steal(p)
+	d.release(p)
+	return true
+}
+
+// forget gives up the memory of a parcel that is on disk, where it stays for the next start.
+func (d *Delivery) forget(p *parcel) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.batch != nil {
+		d.confess(p)
+		d.close(p)
+	}
+}
+
+// confess counts what is left of p as possibly there twice, if the frames that stay on disk do
+// not say so: the next run cannot know. p.mu is held.
+func (d *Delivery) confess(p *parcel) {
+	if !p.honest() {
+		p.countRepeat(d)
+	}
+}
+
+// giveUpArenas returns to the pool what prepare took. One that a hanging disk still reads or
+// writes is lost, with the process about to end.
+func (d *Delivery) giveUpArenas() {
+	for _, own := range []<-chan *record.Batch{d.drainer.own, d.spooler.own} {
+		select {
+		case b := <-own:
+			d.pool.Put(b)
+		default: // the disk has it
+		}
+	}
+}
+
+func (d *Delivery) isOver() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.over
 }
 
 // redate moves the time stamps of a batch into the window that brokers keep and accept: they
@@ -237,35 +323,11 @@ func (d *Delivery) redate(b *record.Batch) {
 		return
 	}
 	b.Redate(now.UnixMilli())
-	d.mu.Lock()
-	d.counts.Redated += uint64(b.Records())
-	d.mu.Unlock()
+	d.count(func(c *Counters) { c.Redated += uint64(b.Records()) })
 }
 
-// failed notes a failed call about a batch; it changes the state, and nothing else.
-func (d *Delivery) failed(f *Fault) { d.note(&d.health.fault, f) }
-
-// unreached notes a look-up that did not find a partition to deliver to.
-func (d *Delivery) unreached(f *Fault) { d.note(&d.health.lookUp, f) }
-
-// note makes f the newest failure of its kind. A new kind of failure is worth a line in the log,
-// the same again is not.
-func (d *Delivery) note(newest **Fault, f *Fault) {
+func (d *Delivery) count(add func(*Counters)) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.counts.Failed++
-	before := *newest
-	*newest = f
-	if before == nil || before.State != f.State {
-		d.log.Warn("deliver: "+advice[f.State], "state", f.State, "error", f.Error())
-	}
-}
-
-// asFault returns err as the Fault that every Producer promises. Anything else is a mistake in
-// the producer, and is treated as what harms least: the batch is kept and sent again.
-func asFault(err error) *Fault {
-	if f, ok := errors.AsType[*Fault](err); ok {
-		return f
-	}
-	return &Fault{State: BrokerError, Verdict: Unknown, Err: err}
+	add(&d.counts)
 }

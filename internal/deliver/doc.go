@@ -4,13 +4,29 @@
 // It owns every batch from the moment a lane has filled it until its arena is free again, and
 // it is the only place where data changes goroutine.
 //
-//	lane -> Intake -> sealing -> compressors -> ready -> a worker per partition -> Producer
-//	          ^                                                |
-//	          +------------------ record.Pool <----------------+
+//	lane -> Intake -> sealing -> compressors -> queue -> a worker per partition -> Producer
+//	          ^                                 |   ^               |
+//	          |                         spooler v   | drainer       | refused: split, dead letters
+//	          |                               Spool on disk         |
+//	          +------------------ record.Pool <---------------------+
 //
 // Both queues have room for every batch there is, so a batch handed on never waits for anybody:
 // the pool alone says whether there is memory. Nothing reports to anybody either. Whatever runs
 // when a broker answers counts, frees the arena, and takes the next batch.
+//
+// Beside the path stand two that wait for the disk, so that nobody else does (spooler.go,
+// drainer.go), and one that watches whether anything gets through (supervise.go, health.go).
+//
+// # What is not obvious
+//
+//   - A sequence that a broker may have seen is never used for another batch: the broker would
+//     acknowledge that one and throw it away. Whatever makes a worker give up a batch of unknown
+//     outcome, be it a split, the spooler or a panic, costs it its identity.
+//   - Records leave a parcel from the front, so counting them tells which frames on disk are
+//     done with, however the batch was split meanwhile.
+//   - The spooler owns no batch while it writes, only a copy: a worker never waits for the disk.
+//   - A request that may be under way counts as sent before it is made, so that a panic in it is
+//     an unknown outcome, too.
 //
 // A batch may be dropped here for the reasons that Reason lists, each counted in records; it is
 // never dropped because of an error that is not understood.

@@ -2,35 +2,72 @@
 
 package deliver
 
-import (
-	"fmt"
-	"time"
-)
+import "time"
 
-// recent is how long something that happened once is what there is to say.
-const recent = 10 * time.Second
+const (
+	// recent is how long something that happened once is what there is to say.
+	recent = 10 * time.Second
+	// blink is for how long a failure may last and be nothing to say.
+	blink = time.Second
+	// tolerance is for how long a partition may fail beside healthy ones before it is what there
+	// is to say: a leader moves within that.
+	tolerance = 5 * time.Second
+)
 
 // health decides the state from what happened last. Delivery.mu guards it.
 type health struct {
-	state State
-	since time.Time
+	state  State
+	since  time.Time
+	recent time.Duration // recent, or more if failures come more rarely
+	silent time.Duration // how long a request may take before it is a failure that nobody noticed
 
 	contact  bool      // the cluster has answered once
 	lastAck  time.Time // of any batch
-	lastDrop time.Time // for lack of memory
-	rejected time.Time // a batch was refused for good
+	lastDrop time.Time // for lack of memory, or of disk
+	rejected time.Time // a record was refused for good
+	vain     time.Time // a batch was sent, and given up for want of an answer
+	refusal  *Fault    // the newest, be the record dropped or its batch split
+	refused  time.Time // when refusal was worth a line in the log
 	lookUp   *Fault    // why the last look-up found nothing to deliver to
-	fault    *Fault    // the newest failure about a batch since the last acknowledgement
+	workers  map[*worker]struct{}
+
+	lost     uint64    // what the spool had dropped when last asked
+	progress time.Time // when a batch was acknowledged last, or nothing waited
+}
+
+func newHealth(cfg Config, now time.Time) health {
+	return health{
+		state: Connecting, since: now, progress: now,
+		recent:  max(recent, 2*cfg.BackoffMax),
+		silent:  3 * cfg.RequestTimeout,
+		workers: map[*worker]struct{}{},
+	}
+}
+
+// trouble is what a worker fails at.
+type trouble struct {
+	begun time.Time // of the parcel that it has; zero when it has none
+	since time.Time // the first failure since an acknowledgement
+	last  time.Time // the newest
+	fault *Fault    // the newest; nil when the last batch was acknowledged
+}
+
+// stuck tells whether the trouble is still one: the worker has a batch that it cannot deliver,
+// or failed just now. A worker without a batch may have no chance to do better.
+func (t *trouble) stuck(recent time.Duration, now time.Time) bool {
+	return t.fault != nil && (!t.begun.IsZero() || now.Sub(t.last) < recent)
 }
 
 func (h *health) acknowledged(now time.Time) {
-	h.lastAck = now
-	h.lookUp, h.fault = nil, nil
+	h.lastAck, h.progress = now, now
+	h.lookUp = nil
 }
 
 func (h *health) dropped(why Reason, now time.Time) {
 	switch why {
-	case MemoryFull:
+	case Unanswered:
+		h.lastDrop, h.vain = now, now
+	case MemoryFull, SpoolFull, SpoolAge, SpoolCorrupt, InternalError:
 		h.lastDrop = now
 	case TooLarge, RejectedByBroker:
 		h.rejected = now
@@ -48,63 +85,94 @@ func (h *health) reached() bool {
 	return news
 }
 
-// newest returns the failure that says most: without look-ups nothing is delivered either.
-func (h *health) newest() *Fault {
+// fault returns the failure that says most: without look-ups nothing is delivered. Else it is
+// that of the worker which is in trouble for longest, if nothing was acknowledged anywhere since,
+// or if it lasts. So one partition that stands still shows among many that do not.
+func (h *health) fault(now time.Time) *Fault {
 	if h.lookUp != nil {
 		return h.lookUp
 	}
-	return h.fault
+	var worst *trouble
+	for w := range h.workers {
+		t := &w.trouble
+		if t.stuck(h.recent, now) && (worst == nil || t.since.Before(worst.since)) {
+			worst = t
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	patience := blink
+	if h.lastAck.After(worst.since) {
+		patience = tolerance
+	}
+	if now.Sub(worst.since) < patience {
+		return nil
+	}
+	return worst.fault
+}
+
+// hung tells whether a request is under way for longer than any may be, or nothing at all gets
+// through although nobody failed.
+func (h *health) hung(sc scene, now time.Time) bool {
+	for w := range h.workers {
+		if t := &w.trouble; !t.begun.IsZero() && now.Sub(t.begun) > h.silent {
+			return true
+		}
+	}
+	return sc.waiting > 0 && now.Sub(h.progress) > h.silent
+}
+
+// scene is what else there is to know for the state.
+type scene struct {
+	held      uint64 // records in memory
+	waiting   int    // batches that are handed on
+	backlog   bool   // something waits on disk alone
+	spool     SpoolStats
+	throttled time.Time // until when
 }
 
 // observe returns the state now, and since when it has been that.
-func (h *health) observe(held uint64, now time.Time) (State, time.Time) {
-	if s := h.decide(held, now); s != h.state {
+func (h *health) observe(sc scene, now time.Time) (State, time.Time) {
+	var lost uint64
+	for _, n := range sc.spool.Dropped {
+		lost += n
+	}
+	if lost > h.lost {
+		h.lost, h.lastDrop = lost, now
+	}
+	if sc.waiting == 0 && !sc.backlog && !h.vain.After(h.lastAck) {
+		h.progress = now
+	}
+	if s := h.decide(sc, now); s != h.state {
 		h.state, h.since = s, now
 	}
 	return h.state, h.since
 }
 
-func (h *health) decide(held uint64, now time.Time) State {
-	within := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) < recent }
+// decide puts what loses records first, then what may come to that, then why records wait.
+func (h *health) decide(sc scene, now time.Time) State {
+	within := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) < h.recent }
+	fault := h.fault(now)
 	switch {
 	case within(h.lastDrop):
 		return Dropping
-	case h.newest() != nil && h.newest().Verdict != Rejected:
-		return h.newest().State
+	case sc.spool.Degraded != nil:
+		return DiskFull
+	case fault != nil:
+		return fault.State
+	case sc.throttled.After(now):
+		return Throttled
+	case h.hung(sc, now):
+		return NoAnswer
 	case within(h.rejected):
 		return RejectedState
 	case !h.contact:
 		return Connecting
-	case held == 0 && !within(h.lastAck):
+	case sc.backlog:
+		return Spooling
+	case sc.held == 0 && !within(h.lastAck):
 		return Idle
 	}
 	return Flowing
-}
-
-// Status returns the state now with its evidence.
-func (d *Delivery) Status() Status {
-	partitions, leaderless := d.topic.partitions()
-	now := time.Now()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	state, since := d.health.observe(d.counts.Held, now)
-	s := Status{
-		State: state, Since: since, LastAck: d.health.lastAck,
-		Partitions: partitions, Leaderless: leaderless,
-		Waiting: len(d.waiting), Free: d.pool.Free(),
-	}
-	for _, at := range d.waiting {
-		s.OldestAge = max(s.OldestAge, now.Sub(at).Seconds())
-	}
-	if f := d.health.newest(); f != nil {
-		s.LastError = f.Error()
-	}
-	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339), advice[state])
-	return s
-}
-
-func (d *Delivery) count(add func(*Counters)) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	add(&d.counts)
 }

@@ -20,23 +20,46 @@ type Intake struct {
 	wait   context.Context // for memory; nil when the lane must not wait
 	batch  *record.Batch   // open, or nil
 	opened time.Time       // when batch was opened
+	full   int             // size at which batch is handed on
 	ms     int64           // the time stamp that Value was told
 
 	taken   uint64 // records since the last publish
 	dropped [NumReasons]uint64
+
+	pulse   *Pulse  // nil when nobody watches
+	account Account // guarded by Delivery.mu
+}
+
+// Account is how many records were put into an intake, and how many of these it dropped. What
+// becomes of the others is in the counters of the delivery. The two numbers belong together.
+type Account struct{ Records, Dropped uint64 }
+
+// Account returns the account as of the last turn. Any goroutine may ask.
+func (in *Intake) Account() Account {
+	in.d.mu.Lock()
+	defer in.d.mu.Unlock()
+	return in.account
 }
 
 // LiveIntake returns an intake that never waits: when memory is full it drops the newest record.
-func (d *Delivery) LiveIntake() *Intake { return &Intake{d: d} }
+func (d *Delivery) LiveIntake() *Intake {
+	d.Live()
+	return &Intake{d: d}
+}
+
+// Live says that what comes in has no end, so that the spool, if there is one, makes room for it
+// while brokers are away.
+func (d *Delivery) Live() { d.live.Store(true) }
 
 // FileIntake returns an intake that waits for memory until ctx ends: reading a file loses nothing.
+// With a spool it waits until Run ends, for the disk still makes room after ctx.
 func (d *Delivery) FileIntake(ctx context.Context) *Intake { return &Intake{d: d, wait: ctx} }
 
 // Value returns an empty slice for an encoder to append the next record's value to, or nil when
 // there is no memory: then the record is dropped, and counted. t is the packet's time in
 // nanoseconds since the Unix epoch.
 func (in *Intake) Value(t int64) []byte {
-	if in.batch != nil && in.batch.Room() < nearlyFull {
+	if in.batch != nil && (in.batch.Room() < nearlyFull || in.batch.Size() >= in.full) {
 		in.handOn()
 	}
 	if in.batch == nil && !in.open() {
@@ -64,6 +87,8 @@ func (in *Intake) Commit(value []byte) {
 	in.batch.Value(in.ms)
 	if !in.batch.Commit(value) {
 		in.dropped[TooLarge]++
+		in.d.letters.put(deadLetter{Reason: TooLarge.String(), Partition: -1,
+			Error: "the record does not fit into a batch"}, value)
 		return
 	}
 	in.taken++
@@ -73,11 +98,34 @@ func (in *Intake) Commit(value []byte) {
 // publishes the counters. The lane takes a turn whenever its source is idle, and every few
 // hundred packets. Its error is always nil.
 func (in *Intake) Turn() error {
-	if in.batch != nil && in.batch.Records() > 0 && time.Since(in.opened) >= in.d.cfg.Linger {
+	in.pulse.Turn()
+	if in.batch != nil && in.batch.Records() > 0 && in.due() {
 		in.handOn()
 	}
 	in.publish()
 	return nil
+}
+
+// due tells whether the open batch has lingered. While others wait for a worker it would only wait
+// behind them, in an arena of its own, and a few packets a second would fill all memory: so it
+// stays open then, but with a spool no longer than anything may be in memory alone.
+func (in *Intake) due() bool {
+	age := time.Since(in.opened)
+	if age < in.d.cfg.Linger {
+		return false
+	}
+	return !in.d.queue.busy() || in.d.spooler != nil && age >= in.d.cfg.SpoolAfter
+}
+
+// Publish makes the counters current and leaves the open batch as it is, however old.
+func (in *Intake) Publish() { in.publish() }
+
+// Flush hands on what there is at once.
+func (in *Intake) Flush() {
+	if in.batch != nil && in.batch.Records() > 0 {
+		in.handOn()
+	}
+	in.publish()
 }
 
 // Close hands on what is left. The intake is not used again.
@@ -91,16 +139,25 @@ func (in *Intake) Close() error {
 		in.batch = nil
 	}
 	in.publish()
+	in.d.pulses.end(in.pulse)
 	return nil
 }
 
 func (in *Intake) open() bool {
+	in.pulse.Wait() // for memory, if need be, as long as it takes
+	defer in.pulse.Turn()
+	d := in.d
 	if in.wait == nil {
-		in.batch = in.d.pool.TryGet()
-	} else if b, err := in.d.pool.Get(in.wait); err == nil {
+		in.batch = d.pool.TryGet()
+	} else if b, err := d.pool.Get(in.wait); err == nil {
 		in.batch = b
+	} else if d.spooler != nil {
+		if b, err := d.pool.Get(d.ended); err == nil {
+			in.batch = b
+		}
 	}
 	in.opened = time.Now()
+	in.full = record.HeaderLen + d.limit.target(in.opened)
 	return in.batch != nil
 }
 
@@ -126,10 +183,13 @@ func (in *Intake) publish() {
 	defer d.mu.Unlock()
 	d.counts.In += in.taken
 	d.counts.Held += in.taken
+	in.account.Records += in.taken
 	for why, n := range in.dropped {
 		if n == 0 {
 			continue
 		}
+		in.account.Records += n
+		in.account.Dropped += n
 		d.counts.In += n
 		d.counts.Dropped[why] += n
 		d.health.dropped(Reason(why), time.Now())

@@ -27,6 +27,11 @@ type cluster struct {
 	looked   int // calls of Leaders
 	requests int // calls of Produce
 
+	limit  int             // bytes of a batch; 0 is any number
+	poison map[uint64]bool // values that are refused
+	panics int             // how many requests panic
+	delay  time.Duration   // before each answer
+
 	// Called before each request with mu held; nil means that all is well.
 	onLeaders  func() error
 	onIdentity func() error
@@ -36,6 +41,8 @@ type cluster struct {
 type partitionLog struct {
 	values   []uint64
 	producer map[int64]producerState
+	limit    *int
+	poison   *map[uint64]bool
 	newest   int64 // ms, of the last batch
 
 	// A broker that forgot a producer takes its sequence 0 for a beginning: a duplicate that
@@ -61,6 +68,7 @@ func newCluster(t *testing.T, partitions int) *cluster {
 	for i := range c.logs {
 		c.logs[i].producer = map[int64]producerState{}
 		c.logs[i].seen = map[int64]bool{}
+		c.logs[i].limit, c.logs[i].poison = &c.limit, &c.poison
 	}
 	return c
 }
@@ -94,6 +102,11 @@ func (c *cluster) Close() {}
 func (c *cluster) Produce(ctx context.Context, _, partition int32, batch []byte) error {
 	c.mu.Lock()
 	c.requests++
+	if c.panics > 0 {
+		c.panics--
+		c.mu.Unlock()
+		panic("a mistake in the producer")
+	}
 	o := fine
 	if c.onProduce != nil {
 		o = c.onProduce(partition)
@@ -106,7 +119,9 @@ func (c *cluster) Produce(ctx context.Context, _, partition int32, batch []byte)
 	if o.appended {
 		err = log.append(c.t, batch)
 	}
+	delay := c.delay
 	c.mu.Unlock()
+	sleep(ctx, delay)
 	if o.silent {
 		<-ctx.Done()
 		return &Fault{State: NoAnswer, Verdict: Unknown, Err: ctx.Err()}
@@ -125,6 +140,19 @@ func (l *partitionLog) append(t *testing.T, batch []byte) error {
 		return &Fault{State: BrokerError, Verdict: Unknown, Err: errors.New("CORRUPT_MESSAGE")}
 	}
 	id, first, n := int64(be.Uint64(batch[43:])), int32(be.Uint32(batch[53:])), int(be.Uint32(batch[57:]))
+	if *l.limit > 0 && len(batch) > *l.limit {
+		return &Fault{State: RejectedState, Verdict: Rejected, Reason: TooLarge, Err: errors.New("MESSAGE_TOO_LARGE")}
+	}
+	values := valuesOf(t, batch)
+	for _, v := range values {
+		if (*l.poison)[v] {
+			return &Fault{State: RejectedState, Verdict: Rejected, Reason: RejectedByBroker, Err: errors.New("INVALID_RECORD")}
+		}
+	}
+	if id < 0 { // without idempotence
+		l.values = append(l.values, values...)
+		return nil
+	}
 	state, known := l.producer[id]
 	switch {
 	case known && first == state.first:
@@ -138,14 +166,19 @@ func (l *partitionLog) append(t *testing.T, batch []byte) error {
 	l.seen[id] = true
 	l.producer[id] = producerState{first, record.NextSequence(first, n)}
 	l.newest = int64(be.Uint64(batch[35:]))
-	rest := batch[record.HeaderLen:]
-	for range n {
-		length, head := binary.Varint(rest)
-		body := rest[head : head+int(length)]
-		l.values = append(l.values, be.Uint64(body[len(body)-9:])) // before the header count
-		rest = rest[head+int(length):]
-	}
+	l.values = append(l.values, values...)
 	return nil
+}
+
+// valuesOf reads the numbers at the ends of the values of a batch.
+func valuesOf(t *testing.T, batch []byte) (values []uint64) {
+	if err := record.Each(batch, func(_ int64, value []byte) error {
+		values = append(values, binary.BigEndian.Uint64(value[len(value)-8:]))
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	return values
 }
 
 // received returns how often each value is in the logs.
@@ -167,15 +200,19 @@ type rig struct {
 	c      *cluster
 	d      *Delivery
 	pool   *record.Pool
+	first  uint64 // value of the first record
 	next   uint64 // value of the next record
 	hard   context.Context
 	cancel context.CancelFunc
 	done   chan error
 }
 
-func newRig(t *testing.T, partitions, batches int) *rig {
+func newRig(t *testing.T, partitions, batches int, changes ...func(*Config)) *rig {
 	cfg := DefaultConfig()
 	cfg.Codec = record.None
+	for _, change := range changes {
+		change(&cfg)
+	}
 	pool := record.NewPool(batches, cfg.BatchSize)
 	pool.Poison = true
 	c := newCluster(t, partitions)
@@ -194,14 +231,19 @@ func (r *rig) run() { go func() { r.done <- r.d.Run(r.hard) }() }
 // put commits n records whose values are numbers, and takes a turn.
 func (r *rig) put(in *Intake, n int) {
 	r.Helper()
-	for range n {
-		if v := in.Value(time.Now().UnixNano()); v != nil {
-			in.Commit(binary.BigEndian.AppendUint64(v, r.next))
-		}
-		r.next++
-	}
+	r.fill(in, n, 0)
 	if err := in.Turn(); err != nil {
 		r.Error(err)
+	}
+}
+
+// fill commits n records, each of so many bytes besides its number.
+func (r *rig) fill(in *Intake, n, size int) {
+	for range n {
+		if v := in.Value(time.Now().UnixNano()); v != nil {
+			in.Commit(binary.BigEndian.AppendUint64(append(v, make([]byte, size)...), r.next))
+		}
+		r.next++
 	}
 }
 
@@ -226,7 +268,7 @@ func (r *rig) settled() Counters {
 	for _, d := range n.Dropped {
 		dropped += d
 	}
-	if n.In != n.Acknowledged+dropped || n.Held != 0 || n.In != r.next {
+	if n.In != n.Acknowledged+dropped+n.Spooled || n.Held != 0 || n.In != r.next-r.first {
 		r.Errorf("does not balance: put %d, %+v", r.next, n)
 	}
 	if r.pool.Free() != r.pool.Batches() {

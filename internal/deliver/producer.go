@@ -5,6 +5,7 @@ package deliver
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -22,12 +23,32 @@ type Producer interface {
 	Identity(ctx context.Context) (record.Producer, error)
 
 	// Produce sends one stamped batch to node, which led partition when last asked, and returns
-	// nil when all in-sync replicas have it. The bytes are read until Produce returns and not
-	// after, whatever it returns.
+	// nil when it is acknowledged as the producer was told to ask for: by all in-sync replicas,
+	// by the leader, or, with no acknowledgement, when it is written. The bytes are read until
+	// Produce returns and not after, whatever it returns.
 	Produce(ctx context.Context, node, partition int32, batch []byte) error
 
 	// Close closes all connections; calls that wait return.
 	Close()
+}
+
+// Cluster is where producers come from, so that one which is stuck can be replaced. Its methods
+// are called by one goroutine.
+type Cluster interface {
+	// Open returns a new Producer with connections of its own. It connects to nobody yet.
+	Open() (Producer, error)
+
+	// Probe asks the cluster for the topic, over connections that it opens for this and closes
+	// again, and returns nil when a broker answers that the topic is there. Its error is a
+	// *Fault. It blocks until then or until ctx ends.
+	Probe(ctx context.Context) error
+}
+
+// Throttler is a Producer that knows about quotas.
+type Throttler interface {
+	// Throttled returns until when a broker asked this client to wait (throttle_time_ms of its
+	// newest answer, KIP-219); the zero time, or one that is past, when none does.
+	Throttled() time.Time
 }
 
 // NoLeader is the node that leads a partition which has no leader.

@@ -2,13 +2,10 @@
 
 package deliver
 
-import "time"
-
 // State is the one thing to say about delivery at a time.
 type State string
 
-// The states that delivery can tell by itself. The others of the design belong to stages and
-// stores that do not exist yet, or to the supervisor.
+// The states that delivery can tell by itself. The others of the design belong to capture.
 const (
 	Flowing           State = "flowing"             // records are acknowledged
 	Idle              State = "idle"                // nothing to deliver
@@ -22,24 +19,13 @@ const (
 	NoAnswer          State = "no_answer"           // connected, but the broker does not reply
 	NotEnoughReplicas State = "not_enough_replicas" // fewer in-sync replicas than the topic demands
 	NoLeaderState     State = "no_leader"           // partitions without a leader
+	Throttled         State = "throttled"           // a broker asks for pauses: a quota
 	BrokerError       State = "broker_error"        // the broker answers with an error it may get over
 	RejectedState     State = "rejected"            // records that no broker will take were dropped
-	Dropping          State = "dropping"            // memory is full: the newest records are dropped
+	Spooling          State = "spooling"            // records wait on disk, and are delivered from there
+	DiskFull          State = "disk_full"           // the spool cannot be written
+	Dropping          State = "dropping"            // records are dropped for lack of memory or disk
 )
-
-// Status is a state with its evidence.
-type Status struct {
-	State      State     `json:"state"`
-	Since      time.Time `json:"since"`
-	Sentence   string    `json:"sentence"`             // the state in words, with what can be done
-	LastError  string    `json:"last_error,omitempty"` // the newest error, if the state has one
-	LastAck    time.Time `json:"last_ack,omitzero"`    // when a broker last acknowledged
-	OldestAge  float64   `json:"oldest_age_seconds"`   // of the oldest sealed batch that waits
-	Partitions int       `json:"partitions"`           // of the topic; 0 until the cluster was reached
-	Leaderless int       `json:"partitions_leaderless"`
-	Waiting    int       `json:"batches_waiting"` // handed on and not acknowledged
-	Free       int       `json:"batches_free"`    // memory left for new ones
-}
 
 // Ready tells whether the state is one in which records get through.
 func (s State) Ready() bool { return s == Flowing || s == Idle }
@@ -48,17 +34,20 @@ func (s State) Ready() bool { return s == Flowing || s == Idle }
 var advice = map[State]string{
 	Flowing:           "records are acknowledged by the brokers",
 	Idle:              "there is nothing to deliver; the topic is reachable",
-	Connecting:        "the cluster has not been reached yet; records wait in memory",
+	Connecting:        "the cluster has not been reached yet; records wait",
 	Unreachable:       "no broker takes a connection: check that the brokers run and that nothing between filters the port",
 	Unresolvable:      "no broker's name resolves: check the names and the resolver of this machine",
 	TLSFailed:         "the TLS handshake with the brokers fails: check the certificates, their dates and the port",
 	AuthFailed:        "the brokers refuse the credentials: check user, password and mechanism",
 	Unauthorized:      "the brokers do not let this user write: grant WRITE and DESCRIBE on the topic and IDEMPOTENT_WRITE on the cluster",
-	TopicMissing:      "the topic does not exist: create it, the records wait in memory",
+	TopicMissing:      "the topic does not exist: create it, the records wait",
 	NoAnswer:          "a broker takes the connection and does not answer in time: look at the broker and its disks",
 	NotEnoughReplicas: "fewer replicas are in sync than min.insync.replicas demands: bring the brokers back",
 	NoLeaderState:     "partitions have no leader: bring their brokers back",
+	Throttled:         "a broker asks for pauses because of a quota: raise producer_byte_rate for this user or client id",
 	BrokerError:       "the brokers answer with an error: see their logs",
 	RejectedState:     "brokers refused batches for good; their records were dropped and counted",
-	Dropping:          "memory is full because the brokers do not keep up or are away: the newest records are dropped and counted",
+	Spooling:          "records wait on disk and are delivered from there, oldest first, beside live traffic",
+	DiskFull:          "the spool cannot be written, so records wait in memory alone: free or mend its disk",
+	Dropping:          "brokers do not keep up or are away, and there is no room left to wait: records are dropped and counted",
 }

@@ -64,6 +64,9 @@ func (t *topic) ask() {
 // newer waits until there is an answer after the one numbered news. It returns false when ctx
 // ends first.
 func (t *topic) newer(ctx context.Context, news uint64) bool {
+	pulse := pulseOf(ctx)
+	pulse.Wait()
+	defer pulse.Turn()
 	for {
 		t.mu.Lock()
 		now, changed := t.news, t.changed
@@ -79,16 +82,22 @@ func (t *topic) newer(ctx context.Context, news uint64) bool {
 	}
 }
 
-// partitions returns how many there are and how many of them have no leader.
-func (t *topic) partitions() (all, leaderless int) {
+// all returns the leader of each partition.
+func (t *topic) all() []int32 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, l := range t.leaders {
+	return t.leaders // replaced, never changed
+}
+
+// partitions returns how many there are and how many of them have no leader.
+func (t *topic) partitions() (all, leaderless int) {
+	leaders := t.all()
+	for _, l := range leaders {
 		if l == NoLeader {
 			leaderless++
 		}
 	}
-	return len(t.leaders), leaderless
+	return len(leaders), leaderless
 }
 
 // watch keeps the topic up to date until ctx ends, and starts a worker for each partition that
@@ -123,7 +132,7 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 func (d *Delivery) lookUp(ctx context.Context) ([]int32, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.cfg.RequestTimeout)
 	defer cancel()
-	return d.producer.Leaders(ctx)
+	return d.current().Leaders(ctx)
 }
 
 // untilNewsAreDue waits for a wish, for the age of the last answer, or, while partitions have
@@ -135,6 +144,9 @@ func (d *Delivery) untilNewsAreDue(ctx context.Context) bool {
 	}
 	timer := time.NewTimer(due)
 	defer timer.Stop()
+	pulse := pulseOf(ctx)
+	pulse.Wait()
+	defer pulse.Turn()
 	select {
 	case <-d.topic.kick:
 	case <-timer.C:
@@ -170,6 +182,9 @@ func (b *backoff) reset() { b.last = 0 }
 
 // sleep waits for the pause and returns false when ctx ends first.
 func sleep(ctx context.Context, pause time.Duration) bool {
+	pulse := pulseOf(ctx)
+	pulse.Wait()
+	defer pulse.Turn()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {

@@ -5,6 +5,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -24,6 +25,11 @@ type worker struct {
 	identity   record.Producer
 	identified bool
 	sequence   int32 // of the next record
+
+	parcel  *parcel // being delivered, or nil
+	stamped bool    // its current part, with the identity and sequence that the worker has now
+
+	trouble trouble // guarded by Delivery.mu
 }
 
 func newWorker(d *Delivery, partition int32, since uint64) *worker {
@@ -36,23 +42,39 @@ func newWorker(d *Delivery, partition int32, since uint64) *worker {
 var (
 	errNoLeader  = errors.New("the partition has no leader")
 	errNoLeaders = errors.New("no partition has a leader")
+	errTaken     = errors.New("the batch waits on disk now")
 )
 
 // run takes batches while the partition has a leader. It ends with ctx, or when the topic has
 // lost the partition.
 func (w *worker) run(ctx context.Context) {
+	w.d.enlist(w)
+	defer w.d.dismiss(w)
+	w.d.keep(ctx, fmt.Sprintf("worker of partition %d", w.partition), func(ctx context.Context) {
+		w.salvage()
+		w.work(ctx)
+	})
+}
+
+func (w *worker) work(ctx context.Context) {
+	pulse := pulseOf(ctx)
 	for {
+		pulse.Turn()
 		leader, exists, _, changed := w.d.topic.look(w.partition, w.since)
 		if !exists {
 			return
 		}
-		ready := w.d.ready
+		waiting := w.d.queue.waiting
 		if leader == NoLeader {
-			ready = nil
+			waiting = nil
 		}
+		pulse.Wait()
 		select {
-		case b := <-ready:
-			w.deliver(ctx, b)
+		case <-waiting:
+			pulse.Turn()
+			w.begin(w.d.queue.take())
+			w.deliver(ctx)
+			w.end()
 		case <-changed:
 		case <-ctx.Done():
 			return
@@ -60,80 +82,161 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
-// fate is what became of a batch so far.
-type fate struct {
-	stamped bool // with the identity and sequence that the worker has now
-	sent    bool // a broker may have it, or may yet get it
+// salvage puts a batch that was being delivered when the worker panicked back into the queue.
+// Nobody knows how far it came, so its sequence is not used again.
+func (w *worker) salvage() {
+	if w.parcel == nil {
+		return
+	}
+	w.identified = false
+	w.giveBack()
+	w.end()
 }
 
-// deliver sends b until the partition has it, for ever if need be. Only a batch that no broker
-// can have seen is given back for another partition, when this one fails; and one whose
+// deliver sends the parcel until the partition has it, for ever if need be. Only a batch that no
+// broker can have seen is given back for another partition, when this one fails; and one whose
 // partition is gone, for nobody will tell any more whether it was there.
-func (w *worker) deliver(ctx context.Context, b *record.Batch) {
-	var f fate
+func (w *worker) deliver(ctx context.Context) {
 	for ctx.Err() == nil {
+		pulseOf(ctx).Turn()
 		_, exists, news, _ := w.d.topic.look(w.partition, w.since)
 		if !exists {
-			w.giveBack(b, f)
+			w.giveBack()
 			return
 		}
-		err := w.try(ctx, b, &f)
-		if err == nil {
-			w.sequence = record.NextSequence(w.sequence, b.Records())
+		w.fit()
+		err := w.try(ctx)
+		switch {
+		case err == nil:
 			w.pause.reset()
-			w.d.acknowledge(b)
+			w.succeeded()
+			if !w.d.acknowledge(w.parcel) {
+				return
+			}
+			continue
+		case err == errTaken:
+			w.lose()
 			return
-		}
-		if ctx.Err() != nil {
+		case ctx.Err() != nil:
 			return // Run accounts for what is left
 		}
 		fault := asFault(err)
-		w.d.failed(fault)
-		switch fault.Verdict {
-		case Rejected:
-			// If it is there all the same, from an earlier attempt, then its sequence is taken: the
-			// broker would take another batch that uses it for a repetition, and throw it away.
-			w.identified = w.identified && !f.sent
-			w.reject(b, fault)
-			return
-		case Lost:
-			w.identified, f.stamped = false, false
-			w.d.count(func(c *Counters) { c.Redelivered += uint64(b.Records()) })
-		case Unknown:
-			f.sent = true
-		case Unsent:
-		}
-		if !f.sent && fault.Verdict == Unsent {
-			w.giveBack(b, f)
+		w.failed(fault)
+		keep := w.settle(fault)
+		if fault.Verdict != Rejected {
 			w.recover(ctx, news)
+		}
+		if !keep {
 			return
 		}
-		w.d.count(func(c *Counters) { c.Retried += uint64(b.Records()) })
-		w.recover(ctx, news)
 	}
 }
 
 // try makes one attempt: an identity if there is none, a stamp if there is none, one request.
-func (w *worker) try(ctx context.Context, b *record.Batch, f *fate) error {
+func (w *worker) try(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, w.d.cfg.RequestTimeout)
 	defer cancel()
-	if !w.identified {
-		identity, err := w.d.producer.Identity(ctx)
-		if err != nil {
-			return err
-		}
-		w.identity, w.identified, w.sequence, f.stamped = identity, true, 0, false
+	producer := w.d.current()
+	if err := w.identify(ctx, producer); err != nil {
+		return err
 	}
 	leader, _, _, _ := w.d.topic.look(w.partition, w.since)
 	if leader == NoLeader {
 		return &Fault{State: NoLeaderState, Verdict: Unsent, Err: errNoLeader}
 	}
-	if !f.stamped {
-		w.d.redate(b)
-		b.Stamp(w.identity, w.sequence)
-		f.stamped = true
+	r, err := w.request()
+	if err != nil {
+		return err
 	}
-	return w.d.producer.Produce(ctx, leader, w.partition, b.Bytes())
+	if err := producer.Produce(ctx, leader, w.partition, r.batch); err != nil {
+		w.parcel.mu.Lock()
+		defer w.parcel.mu.Unlock()
+		w.parcel.busy = false
+		w.parcel.sent = r.sentBefore || asFault(err).Verdict == Unknown
+		return err
+	}
+	w.stamped = false
+	if w.identity != record.NoProducer {
+		w.sequence = record.NextSequence(w.sequence, r.records)
+	}
+	return nil // busy until it is acknowledged, so that the spooler does not take it before
+}
+
+// request is what one attempt sends.
+type request struct {
+	batch      []byte // borrowed from the arena while the parcel is busy
+	records    int
+	sentBefore bool
+}
+
+// request stamps the current part, if that was not done, and marks the parcel as busy. What is
+// never answered, be it that the producer panics, may have been sent.
+func (w *worker) request() (request, error) {
+	p := w.parcel
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.batch == nil {
+		return request{}, errTaken
+	}
+	if !w.stamped {
+		w.d.redate(p.batch)
+		p.batch.Stamp(w.identity, w.sequence)
+		w.stamped = true
+	}
+	r := request{batch: p.batch.Bytes(), records: p.batch.Records(), sentBefore: p.sent}
+	p.busy, p.sent = true, true
+	return r, nil
+}
+
+// identify gets an identity, if there is none. Without idempotence none is needed: nothing that
+// may be there is sent again.
+func (w *worker) identify(ctx context.Context, producer Producer) error {
+	if w.identified {
+		return nil
+	}
+	identity, sequence := record.NoProducer, int32(-1)
+	if w.d.cfg.Mode == AtLeastOnce {
+		var err error
+		if identity, err = producer.Identity(ctx); err != nil {
+			return err
+		}
+		sequence = 0
+	}
+	w.identity, w.sequence, w.identified, w.stamped = identity, sequence, true, false
+	return nil
+}
+
+// settle does with the parcel what the fault says. It returns false when the worker is rid of it.
+func (w *worker) settle(fault *Fault) (keep bool) {
+	switch sent := w.parcel.maybeSent(); {
+	case fault.Verdict == Rejected:
+		return w.refused(fault)
+	case fault.Verdict == Lost:
+		w.anew()
+	case fault.Verdict == Unknown && w.d.cfg.Mode == AtMostOnce:
+		w.stamped = false
+		return w.d.drop(w.parcel, Unanswered)
+	case fault.Verdict == Unsent && !sent:
+		w.giveBack()
+		return false
+	}
+	w.parcel.countRetry(w.d)
+	return true
+}
+
+// anew makes sure that what the worker sends next has a new identity, and counts the current
+// part as possibly there twice, if it was ever sent under the old one.
+func (w *worker) anew() {
+	w.identified, w.stamped = false, false
+	w.parcel.mu.Lock()
+	defer w.parcel.mu.Unlock()
+	w.parcel.countRepeat(w.d)
+}
+
+// lose notes that the spooler has taken the batch away. If this worker stamped it, a partition
+// may have it, and with it the sequence; see refused.
+func (w *worker) lose() {
+	w.identified = w.identified && !w.stamped
 }
 
 // recover waits after a failure: for the pause, and for an answer of the cluster about its
@@ -146,17 +249,24 @@ func (w *worker) recover(ctx context.Context, news uint64) {
 	}
 }
 
-// giveBack returns b to the queue, for any worker. It does not block: ready has room for all.
-func (w *worker) giveBack(b *record.Batch, f fate) {
-	if f.sent {
-		w.d.count(func(c *Counters) { c.Redelivered += uint64(b.Records()) })
+// giveBack returns the parcel to the queue, for any worker. It does not block: the queue has room
+// for all.
+func (w *worker) giveBack() {
+	p := w.parcel
+	p.mu.Lock()
+	once := p.sent && w.d.cfg.Mode == AtMostOnce
+	p.busy = false
+	if p.batch == nil {
+		w.lose()
 	}
-	w.d.ready <- b
-}
-
-// reject drops a batch that no broker will take.
-func (w *worker) reject(b *record.Batch, fault *Fault) {
-	w.d.log.Error("deliver: a batch was refused for good and is dropped",
-		"partition", w.partition, "records", b.Records(), "bytes", b.Size(), "error", fault.Error())
-	w.d.drop(b, fault.Reason)
+	w.parcel, w.stamped = nil, false
+	if p.batch != nil && !once {
+		p.countRepeat(w.d)
+		w.d.queue.putBack(p)
+	}
+	p.mu.Unlock()
+	if once { // it must not be sent again
+		for w.d.drop(p, Unanswered) {
+		}
+	}
 }

@@ -89,6 +89,12 @@ func readAll(t testing.TB, brokers []string, n int) []Record {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	return readFrom(t, r, n)
+}
+
+// readFrom reads n records.
+func readFrom(t testing.TB, r *Reader, n int) []Record {
+	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 	defer cancel()
 	var all []Record

@@ -6,6 +6,7 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -14,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka/faultproxy"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
@@ -22,8 +24,12 @@ import (
 // redelivered.
 type drill struct {
 	name       string
-	brokers    int   // 1 if not given
-	partitions int32 // 4 if not given; less than 0: the topic does not exist
+	front      bool                // a fault proxy stands before each broker, instead of a wire
+	opts       []kfake.Opt         // of the cluster
+	config     func(*rig, *Config) // of the client
+	patience   time.Duration       // of requests; long, or short where it is waited for, if not given
+	brokers    int                 // 1 if not given
+	partitions int32               // 4 if not given; less than 0: the topic does not exist
 	start      func(*rig)
 	fault      func(*rig)
 	want       deliver.State // while the fault lasts; not looked at if empty
@@ -35,7 +41,9 @@ type drill struct {
 type rig struct {
 	testing.TB
 	c    *kfake.Cluster
-	w    *wire
+	w    *wire               // nil with a front
+	p    []*faultproxy.Proxy // by node; the front
+	all  *Cluster
 	cl   *Client
 	d    *deliver.Delivery
 	pool *record.Pool
@@ -58,16 +66,23 @@ type rig struct {
 const perBatch = 5
 
 func newRig(t testing.TB, d drill) *rig {
-	opts := []kfake.Opt{}
+	opts := slices.Clone(d.opts)
 	if d.partitions >= 0 {
 		opts = append(opts, kfake.SeedTopics(max(d.partitions, 1), topic))
 	}
 	r := &rig{TB: t, done: make(chan error, 1), quit: make(chan struct{})}
-	r.c, r.w = newCluster(t, d.brokers, opts...)
+	if d.front {
+		r.c, r.p = newFront(t, d.brokers, opts...)
+	} else {
+		r.c, r.w = newCluster(t, d.brokers, opts...)
+	}
 	cfg := deliver.DefaultConfig()
 	cfg.RequestTimeout = 10 * time.Second
 	if d.want == deliver.NoAnswer {
 		cfg.RequestTimeout = time.Second // for this is waited for
+	}
+	if d.patience > 0 {
+		cfg.RequestTimeout = d.patience
 	}
 	cfg.BackoffMin, cfg.BackoffMax = 10*time.Millisecond, 100*time.Millisecond
 	cfg.MetadataMaxAge = 200 * time.Millisecond
@@ -75,8 +90,18 @@ func newRig(t testing.TB, d drill) *rig {
 	r.pool = record.NewPool(12, cfg.BatchSize)
 	// Overwriting takes its time, and matters where the client gives up what it may yet write.
 	r.pool.Poison = d.want == deliver.NoAnswer || d.want == deliver.Unreachable
-	r.cl = newClient(t, cfg.RequestTimeout, r.c.ListenAddrs()...)
+	kcfg := Config{Brokers: r.c.ListenAddrs(), Topic: topic, ClientID: "test", RequestTimeout: cfg.RequestTimeout}
+	if d.config != nil {
+		d.config(r, &kcfg)
+	}
 	var err error
+	if r.all, err = NewCluster(kcfg); err != nil {
+		t.Fatal(err)
+	}
+	if r.cl, err = r.all.client(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(r.cl.Close)
 	if r.d, err = deliver.New(cfg, r.pool, r.cl, slog.New(slog.NewTextHandler(io.Discard, nil))); err != nil {
 		t.Fatal(err)
 	}
@@ -150,9 +175,9 @@ func (r *rig) endure(want deliver.State) {
 	for late := time.Now().Add(20 * time.Second); time.Now().Before(late); {
 		r.state(want)
 		before := r.d.Counters().Batches
-		c0, q0 := r.w.traffic()
+		c0, q0 := r.traffic()
 		others := r.others(want)
-		c, q := r.w.traffic()
+		c, q := r.traffic()
 		if want != deliver.Flowing && r.d.Counters().Batches != before {
 			continue // what was under way before the fault still arrives
 		}
@@ -165,6 +190,18 @@ func (r *rig) endure(want deliver.State) {
 		return
 	}
 	r.Errorf("batches are acknowledged in state %s", want)
+}
+
+// traffic returns how many connections the brokers have seen, and how many requests if that is
+// known.
+func (r *rig) traffic() (connections, requests int) {
+	if r.w != nil {
+		return r.w.traffic()
+	}
+	for _, p := range r.p {
+		connections += p.Stats().Accepted
+	}
+	return connections, 0
 }
 
 // others watches the state and returns how often it was another than want.
@@ -224,7 +261,12 @@ func (r *rig) readBack() []Record {
 	if all == 0 {
 		return nil
 	}
-	return readAll(r, r.c.ListenAddrs(), int(all))
+	reader, err := r.all.Reader()
+	if err != nil {
+		r.Fatal(err)
+	}
+	defer reader.Close()
+	return readFrom(r, reader, int(all))
 }
 
 // compare compares what was read back with what was counted.

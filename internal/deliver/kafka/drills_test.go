@@ -192,12 +192,12 @@ var drills = []drill{
 			}
 		}), want: deliver.NoLeaderState, heal: unwired, after: once},
 	{name: "sequences are out of order", fault: answering(kmsg.Produce, kerr.OutOfOrderSequenceNumber, 8),
-		after: again},
+		after: once},
 	{name: "producers are forgotten", fault: answering(kmsg.Produce, kerr.UnknownProducerID, 8),
-		after: again},
+		after: once},
 	{name: "producers are fenced until somebody looks",
 		fault: answering(kmsg.Produce, kerr.InvalidProducerEpoch, -1),
-		want:  deliver.BrokerError, heal: mended, after: again},
+		want:  deliver.BrokerError, heal: mended, after: once},
 	{name: "too few replicas are in sync",
 		fault: answering(kmsg.Produce, kerr.NotEnoughReplicas, -1),
 		want:  deliver.NotEnoughReplicas, heal: mended, after: once},
@@ -240,7 +240,7 @@ var drills = []drill{
 		want:  deliver.BrokerError, heal: unwired, after: once},
 	{name: "batches are too large", fault: answering(kmsg.Produce, kerr.MessageTooLarge, 3),
 		after: func(r *rig, n deliver.Counters) {
-			if n.Dropped[deliver.TooLarge] != 3*perBatch || r.missing != 3*perBatch || n.Redelivered != 0 {
+			if n.Split == 0 || n.Redelivered != 0 || n.Acknowledged+n.Dropped[deliver.TooLarge] != n.In {
 				r.Errorf("%+v", n)
 			}
 		}},
@@ -252,8 +252,8 @@ var drills = []drill{
 			unwired(r)
 			until(r, "batches are refused", func() bool { return h.Hits() == 4 })
 		},
-		after: func(r *rig, n deliver.Counters) {
-			if n.Dropped[deliver.TooLarge] != 4*perBatch {
+		after: func(r *rig, n deliver.Counters) { // a batch of one record may be among the four
+			if n.Split == 0 || n.Redelivered == 0 || n.Acknowledged+n.Dropped[deliver.TooLarge] != n.In {
 				r.Errorf("%+v", n)
 			}
 		}},

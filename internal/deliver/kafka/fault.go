@@ -4,8 +4,6 @@ package kafka
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"os"
@@ -43,18 +41,22 @@ func (c *Client) brokerFault(node int32, err error, verdict deliver.Verdict, whe
 
 func transportState(err error) deliver.State {
 	var (
-		dns     *net.DNSError
-		op      *net.OpError
-		record  tls.RecordHeaderError
-		alert   tls.AlertError
-		verify  *tls.CertificateVerificationError
-		unknown x509.UnknownAuthorityError
+		dns    *net.DNSError
+		op     *net.OpError
+		auth   *authError
+		secure *tlsError
 	)
 	switch {
+	case errors.As(err, &auth):
+		return deliver.AuthFailed
 	case errors.As(err, &dns):
 		return deliver.Unresolvable
-	case errors.As(err, &record), errors.As(err, &alert), errors.As(err, &verify),
-		errors.As(err, &unknown):
+	case errors.As(err, &secure):
+		if secure.Timeout() {
+			return deliver.NoAnswer // connected, and not a word
+		}
+		return deliver.TLSFailed
+	case errors.As(err, &op) && op.Op == "remote error": // what crypto/tls makes of an alert
 		return deliver.TLSFailed
 	case strings.Contains(err.Error(), "tls alert record"):
 		// A broker that wants TLS answers plain text with an alert, which the client takes for
@@ -63,6 +65,10 @@ func transportState(err error) deliver.State {
 	case errors.Is(err, kerr.SaslAuthenticationFailed),
 		errors.Is(err, kerr.UnsupportedSaslMechanism), errors.Is(err, kerr.IllegalSaslState):
 		return deliver.AuthFailed
+	case strings.Contains(err.Error(), "broker is too old"),
+		strings.Contains(err.Error(), "below the user defined min"):
+		// The broker does not know a kind of request, or not in a version that we can speak.
+		return deliver.BrokerError
 	case errors.As(err, &op) && op.Op == "dial":
 		return deliver.Unreachable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):

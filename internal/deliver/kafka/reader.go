@@ -34,6 +34,16 @@ func NewReader(brokers []string, topic string) (*Reader, error) {
 	return &Reader{cl: cl}, nil
 }
 
+// Reader returns a reader of the cluster's topic.
+func (c *Cluster) Reader() (*Reader, error) {
+	cl, err := kgo.NewClient(append(c.options(), kgo.ConsumeTopics(c.cfg.Topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))...)
+	if err != nil {
+		return nil, fmt.Errorf("kafka: reader of topic %q: %w", c.cfg.Topic, err)
+	}
+	return &Reader{cl: cl}, nil
+}
+
 // Read returns the next records. It blocks until there are some, or ctx ends.
 func (r *Reader) Read(ctx context.Context) ([]Record, error) {
 	for {

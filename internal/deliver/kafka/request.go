@@ -23,7 +23,7 @@ type produceRequest struct {
 
 func (c *Client) produceRequest(partition int32, batch []byte) *produceRequest {
 	req := kmsg.NewPtrProduceRequest()
-	req.Acks = -1
+	req.Acks = c.cfg.Acks.wire()
 	req.TimeoutMillis = int32((c.cfg.RequestTimeout * 2 / 3).Milliseconds())
 	t := kmsg.NewProduceRequestTopic()
 	t.Topic = c.cfg.Topic

@@ -15,54 +15,105 @@ import (
 // anyBroker stands for the one that was connected to last.
 const anyBroker int32 = -1
 
+// The requests that begin a connection (KIP-35, KIP-43, KIP-152).
+const (
+	keyProduce          int16 = 0
+	keySASLHandshake    int16 = 17
+	keyAPIVersions      int16 = 18
+	keySASLAuthenticate int16 = 36
+)
+
 // seen remembers what became of the newest connection to each broker, and of the newest answer
 // to a batch from it; nil when all was well. The error of a request does not always tell: the
 // client tries again after most errors and returns that the time is over, and when one request
 // waits in vain, it closes the connection and fails all others with that.
 type seen struct {
-	patience time.Duration // of a dial
+	link *link
 
 	mu       sync.Mutex // guards the following
 	connects map[int32]error
 	reads    map[int32]error
+	begins   map[int32]beginning
+}
+
+// beginning is a request at the start of a connection that was not answered.
+type beginning struct {
+	key int16
+	err error
 }
 
 var (
-	_ kgo.HookBrokerConnect = (*seen)(nil)
-	_ kgo.HookBrokerRead    = (*seen)(nil)
+	_ kgo.HookBrokerConnect  = (*seen)(nil)
+	_ kgo.HookBrokerRead     = (*seen)(nil)
+	_ kgo.HookBrokerThrottle = (*seen)(nil)
 )
 
-func newSeen(patience time.Duration) *seen {
-	return &seen{patience: patience, connects: map[int32]error{}, reads: map[int32]error{}}
+func newSeen(l *link) *seen {
+	return &seen{
+		link: l, connects: map[int32]error{}, reads: map[int32]error{}, begins: map[int32]beginning{},
+	}
 }
 
 // OnBrokerConnect implements kgo.HookBrokerConnect.
-func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, _ net.Conn, err error) {
+func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, c net.Conn, err error) {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() && took < s.patience {
+	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() && took < s.link.patience {
 		return // the request had no more time for it: that says nothing about the broker
+	}
+	if ours, ok := c.(*conn); ok {
+		ours.node.Store(b.NodeID)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	err = s.explain(b.NodeID, err)
 	s.connects[b.NodeID], s.connects[anyBroker] = err, err
+}
+
+// explain says more about a connection that was closed while it began: by which request the
+// broker did so. The lock is held.
+func (s *seen) explain(node int32, err error) error {
+	begin := s.begins[node]
+	delete(s.begins, node)
+	switch {
+	case begin.err == nil || !errors.Is(err, begin.err) || timedOut(err):
+	case begin.key == keyAPIVersions && s.link.keys != nil:
+		return s.link.keys.afterwards(err)
+	case begin.key == keySASLHandshake, begin.key == keySASLAuthenticate:
+		return &authError{what: "the broker closed the connection during the authentication, " +
+			"which it may do to wrong credentials", err: err}
+	}
+	return err
+}
+
+// OnBrokerThrottle implements kgo.HookBrokerThrottle.
+func (s *seen) OnBrokerThrottle(b kgo.BrokerMetadata, pause time.Duration, _ bool) {
+	s.link.throttled(b.NodeID, pause)
 }
 
 // OnBrokerRead implements kgo.HookBrokerRead.
 func (s *seen) OnBrokerRead(b kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
-	if key != 0 { // Produce
-		return
-	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.reads[b.NodeID] = err
+	switch key {
+	case keyProduce:
+		s.reads[b.NodeID] = err
+	case keyAPIVersions, keySASLHandshake, keySASLAuthenticate:
+		s.begins[b.NodeID] = beginning{key, err}
+	}
 }
 
-// connecting returns why node could not be connected to, if that is why the time was over; else
-// err.
+// connecting returns why node could not be connected to, if that is why the time was over or
+// what the client calls a lost connection; else err.
 func (s *seen) connecting(node int32, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if last := s.connects[node]; last != nil && timedOut(err) {
+	last := s.connects[node]
+	var (
+		auth *authError
+		tls  *tlsError
+	)
+	told := errors.As(last, &auth) || errors.As(last, &tls)
+	if last != nil && (timedOut(err) || told && closed(err)) {
 		return last
 	}
 	return err
@@ -87,4 +138,11 @@ func (s *seen) reading(node int32, err error) error {
 func timedOut(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.As(err, &t) && t.Timeout()
+}
+
+// closed tells whether err is how a connection looks that the other side has closed.
+func closed(err error) bool {
+	var op *net.OpError
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.As(err, &op) && op.Op != "dial" && !op.Timeout()
 }

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"time"
+)
+
+// deadLetterQueue bounds the letters that wait for the disk, in bytes.
+const deadLetterQueue = 4 << 20
+
+// deadLetter is one line of the dead-letter file.
+type deadLetter struct {
+	Time      time.Time       `json:"time"`
+	Reason    string          `json:"reason"` // as in the ledger
+	Error     string          `json:"error"`
+	Partition int32           `json:"partition"`              // -1: none was asked
+	Value     json.RawMessage `json:"value,omitempty"`        // of the record, when it is JSON
+	Base64    []byte          `json:"value_base64,omitempty"` // of the record, when it is not
+}
+
+// deadLetters keeps records that no broker takes in a file, for somebody to look at. They are
+// dropped and counted all the same. It never blocks: what the disk cannot take in time, or what
+// no longer fits into the file, is not kept.
+type deadLetters struct {
+	path string
+	max  int64 // bytes of the file
+	log  *slog.Logger
+	kick chan struct{}
+
+	mu     sync.Mutex // guards the following
+	lines  [][]byte   // that wait
+	size   int        // of them
+	kept   uint64     // letters in the file, of this run
+	closed bool
+
+	file *os.File // used by the writer alone, as is used
+	used int64
+	full bool
+}
+
+// newDeadLetters returns nil, which keeps nothing, when there is no path.
+func newDeadLetters(path string, most int64, log *slog.Logger) *deadLetters {
+	if path == "" {
+		return nil
+	}
+	return &deadLetters{path: path, max: most, log: log, kick: make(chan struct{}, 1)}
+}
+
+// put keeps one record, if it can.
+func (l *deadLetters) put(letter deadLetter, value []byte) {
+	if l == nil {
+		return
+	}
+	letter.Time = time.Now().UTC()
+	if json.Valid(value) {
+		letter.Value = value
+	} else {
+		letter.Base64 = value
+	}
+	var line bytes.Buffer
+	enc := json.NewEncoder(&line)
+	enc.SetEscapeHTML(false) // the value stays as it is
+	if err := enc.Encode(letter); err != nil {
+		l.log.Error("deliver: a dead letter cannot be written", "error", err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.size+line.Len() > deadLetterQueue || l.closed {
+		return
+	}
+	l.lines, l.size = append(l.lines, line.Bytes()), l.size+line.Len()
+	l.wake()
+}
+
+func (l *deadLetters) wake() {
+	select {
+	case l.kick <- struct{}{}:
+	default: // awake already
+	}
+}
+
+// close makes run end when it has written what waits. Nothing is kept any more.
+func (l *deadLetters) close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.closed = true
+	l.wake()
+}
+
+// run writes until it is closed.
+func (l *deadLetters) run() {
+	for range l.kick {
+		l.mu.Lock()
+		lines, closed := l.lines, l.closed
+		l.lines, l.size = nil, 0
+		l.mu.Unlock()
+		for _, line := range lines {
+			l.write(line)
+		}
+		if closed {
+			break
+		}
+	}
+	if l.file != nil {
+		if err := l.file.Close(); err != nil {
+			l.log.Error("deliver: the dead-letter file cannot be closed", "error", err)
+		}
+	}
+}
+
+func (l *deadLetters) write(line []byte) {
+	if l.full {
+		return
+	}
+	if err := l.open(); err != nil {
+		l.log.Error("deliver: the dead-letter file cannot be opened", "error", err)
+		return
+	}
+	if l.used+int64(len(line)) > l.max {
+		l.full = true
+		l.log.Warn("deliver: the dead-letter file is full; further letters are only counted",
+			"file", l.path, "bytes", l.used)
+		return
+	}
+	if _, err := l.file.Write(line); err != nil {
+		// Half a line is none: the next one must not be appended to it.
+		l.log.Error("deliver: a dead letter cannot be written",
+			"error", errors.Join(err, l.file.Truncate(l.used)))
+		return
+	}
+	l.used += int64(len(line))
+	l.mu.Lock()
+	l.kept++
+	l.mu.Unlock()
+}
+
+// open opens the file when the first letter comes: most sensors never have one.
+func (l *deadLetters) open() error {
+	if l.file != nil {
+		return nil
+	}
+	f, err := os.OpenFile(l.path, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o640)
+	if err != nil {
+		return err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("%w; %w", err, f.Close())
+	}
+	l.file, l.used = f, info.Size()
+	return nil
+}
+
+// count returns how many letters of this run are in the file.
+func (l *deadLetters) count() uint64 {
+	if l == nil {
+		return 0
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.kept
+}

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Status is a state with its evidence.
+type Status struct {
+	State      State     `json:"state"`
+	Since      time.Time `json:"since"`
+	Sentence   string    `json:"sentence"`             // the state in words, with what can be done
+	LastError  string    `json:"last_error,omitempty"` // the newest error, if the state has one
+	LastAck    time.Time `json:"last_ack,omitzero"`    // when a broker last acknowledged
+	OldestAge  float64   `json:"oldest_age_seconds"`   // of the oldest batch that waits, also on disk
+	Partitions int       `json:"partitions"`           // of the topic; 0 until the cluster was reached
+	Leaderless int       `json:"partitions_leaderless"`
+	Waiting    int       `json:"batches_waiting"` // handed on and not acknowledged
+	Free       int       `json:"batches_free"`    // memory left for new ones
+
+	Spool    *SpoolStatus      `json:"spool,omitempty"`
+	Probe    *ProbeStatus      `json:"probe,omitempty"` // the newest; only while unhealthy one is made
+	Recycled uint64            `json:"recycled"`        // producers that were replaced
+	Leaders  []PartitionStatus `json:"leaders,omitempty"`
+}
+
+// SpoolStatus is what waits on disk.
+type SpoolStatus struct {
+	Records  uint64    `json:"records"`
+	Batches  uint64    `json:"batches"`
+	Bytes    uint64    `json:"bytes"`
+	MaxBytes uint64    `json:"bytes_max"`
+	Free     uint64    `json:"bytes_free"` // of the file system
+	Segments int       `json:"segments"`
+	Oldest   time.Time `json:"oldest,omitzero"`
+	// FullIn is after how many seconds it is full at the rate of the last minute; 0 when it does
+	// not grow.
+	FullIn float64 `json:"full_in_seconds,omitempty"`
+	Error  string  `json:"error,omitempty"` // why it cannot be written
+}
+
+// ProbeStatus is what a connection of its own found out about the cluster.
+type ProbeStatus struct {
+	At    time.Time `json:"at"`
+	OK    bool      `json:"ok"`
+	Error string    `json:"error,omitempty"`
+}
+
+// PartitionStatus is what is known of one partition.
+type PartitionStatus struct {
+	Partition int32   `json:"partition"`
+	Leader    int32   `json:"leader"`            // NoLeader when there is none
+	InFlight  float64 `json:"in_flight_seconds"` // age of the batch that it is given; 0: none
+	Failing   float64 `json:"failing_seconds"`   // since the first failure without success since
+	State     State   `json:"state,omitempty"`   // why, if it fails
+	LastError string  `json:"last_error,omitempty"`
+}
+
+// Status returns the state now with its evidence.
+func (d *Delivery) Status() Status {
+	leaders := d.topic.all()
+	now := time.Now()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	sc := d.scene()
+	state, since := d.health.observe(sc, now)
+	s := Status{
+		State: state, Since: since, LastAck: d.health.lastAck,
+		Partitions: len(leaders), Waiting: len(d.parcels), Free: d.pool.Free(),
+		Recycled: d.counts.Recycled, Probe: d.recycling.probe,
+		Leaders: d.health.partitions(leaders, now),
+	}
+	for _, l := range leaders {
+		if l == NoLeader {
+			s.Leaderless++
+		}
+	}
+	for p := range d.parcels {
+		s.OldestAge = max(s.OldestAge, now.Sub(p.since).Seconds())
+	}
+	if d.cfg.Spool != nil {
+		s.Spool = d.growth.status(sc.spool)
+		if sc.backlog && !sc.spool.Oldest.IsZero() {
+			s.OldestAge = max(s.OldestAge, now.Sub(sc.spool.Oldest).Seconds())
+		}
+	}
+	s.LastError = d.health.lastError(state, sc, now)
+	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339), advice[state])
+	if sc.backlog && sc.spool.Records > 0 && state != Spooling {
+		s.Sentence += fmt.Sprintf("; %d records wait on disk", sc.spool.Records)
+	}
+	return s
+}
+
+// scene returns what the state depends on. d.mu is held.
+func (d *Delivery) scene() scene {
+	sc := scene{held: d.counts.Held, waiting: len(d.parcels)}
+	if d.cfg.Spool != nil {
+		sc.spool = d.cfg.Spool.Stats()
+		sc.backlog = !d.diskEmpty && sc.spool.Records > 0
+	}
+	if t, ok := d.producer.(Throttler); ok {
+		sc.throttled = t.Throttled()
+	}
+	return sc
+}
+
+// lastError returns the error that the state is about, or else the newest that is still one.
+func (h *health) lastError(state State, sc scene, now time.Time) string {
+	fault := h.fault(now)
+	switch {
+	case state == DiskFull:
+		return sc.spool.Degraded.Error()
+	case fault != nil:
+		return fault.Error()
+	case state == RejectedState && h.refusal != nil:
+		return h.refusal.Error()
+	}
+	return ""
+}
+
+// partitions returns what is known of each partition.
+func (h *health) partitions(leaders []int32, now time.Time) []PartitionStatus {
+	all := make([]PartitionStatus, len(leaders))
+	for p, leader := range leaders {
+		all[p] = PartitionStatus{Partition: int32(p), Leader: leader}
+	}
+	byAge := make([]*worker, 0, len(h.workers)) // one that leaves comes before its successor
+	for w := range h.workers {
+		byAge = append(byAge, w)
+	}
+	slices.SortFunc(byAge, func(a, b *worker) int { return cmp.Compare(a.since, b.since) })
+	for _, w := range byAge {
+		if int(w.partition) >= len(all) {
+			continue
+		}
+		s, t := &all[w.partition], &w.trouble
+		if !t.begun.IsZero() {
+			s.InFlight = now.Sub(t.begun).Seconds()
+		}
+		if t.stuck(h.recent, now) {
+			s.Failing, s.State, s.LastError = now.Sub(t.since).Seconds(), t.fault.State, t.fault.Error()
+		}
+	}
+	return all
+}
+
+// growth measures how fast the spool fills. Delivery.mu guards it.
+type growth struct {
+	at    time.Time
+	bytes uint64
+	rate  float64 // bytes per second
+}
+
+// growthOver is the time over which the rate is measured.
+const growthOver = 30 * time.Second
+
+func (g *growth) sample(bytes uint64, now time.Time) {
+	if g.at.IsZero() {
+		g.at, g.bytes = now, bytes
+	}
+	if over := now.Sub(g.at); over >= growthOver {
+		g.rate = (float64(bytes) - float64(g.bytes)) / over.Seconds()
+		g.at, g.bytes = now, bytes
+	}
+}
+
+func (g *growth) status(s SpoolStats) *SpoolStatus {
+	status := &SpoolStatus{
+		Records: s.Records, Batches: s.Batches, Bytes: s.Bytes, MaxBytes: s.MaxBytes, Free: s.Free,
+		Segments: s.Segments, Oldest: s.Oldest,
+	}
+	if s.Degraded != nil {
+		status.Error = s.Degraded.Error()
+	}
+	if g.rate > 0 && s.MaxBytes > s.Bytes {
+		status.FullIn = float64(min(s.MaxBytes-s.Bytes, s.Free)) / g.rate
+	}
+	return status
+}
