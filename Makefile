@@ -6,7 +6,7 @@ DEMOFOR ?= 20s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka
+.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka incident
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -56,3 +56,6 @@ test-root: ## the captures in network namespaces, as root: sudo make test-root
 test-kafka: ## against a real Kafka, which needs Java 17 and Maven
 	test/kafka/kafka.sh install
 	$(GO) test -count=1 -timeout 20m -tags kafka ./test/kafka/...
+
+incident: build ## the incident and dnsluice side by side, a minute; needs a C compiler
+	cd bench/incident && CGO_ENABLED=1 $(GO) run . -dnsluice ../../bin/dnsluice

@@ -49,8 +49,19 @@ type Field struct {
 // Group is a run of fields that belong together.
 type Group struct {
 	Name   string // the heading in the manual
+	Of     Scope
 	Fields []Field
 }
+
+// Scope says which records the fields of a group can be in. Field.Presence is about those.
+type Scope string
+
+// The scopes.
+const (
+	OfMessages   Scope = ""           // all records but heartbeats
+	OfAll        Scope = "all"        // all records
+	OfHeartbeats Scope = "heartbeats" // those of kind heartbeat
+)
 
 var rr = []Field{
 	{Name: "name", Type: String, Presence: Always, Doc: "owner, written as qname"},
@@ -102,22 +113,50 @@ var malformed = []Field{
 	{Name: "bytes", Type: String, Presence: Always, Doc: "the first 128 bytes of the message in hex"},
 }
 
+var heartbeat = []Field{
+	{Name: "last", Type: Boolean, Presence: Always, Doc: "true in the last one of a run, after which the sensor ends"},
+	{Name: "interval_ms", Type: Integer, Presence: Always, Doc: "until the next one, unless this is the last; a sensor that is silent for several is dead or cut off"},
+	{Name: "state", Type: String, Presence: Always, Doc: "how the sensor is: flowing, idle, spooling, unreachable and so on"},
+	{Name: "since", Type: Time, Presence: Always, Doc: "when it became so"},
+	{Name: "packets", Type: Integer, Presence: Always, Doc: "that capture was given; this and the next six are the totals of the ledger, since the start of the run"},
+	{Name: "messages", Type: Integer, Presence: Always, Doc: "DNS messages found in them"},
+	{Name: "records", Type: Integer, Presence: Always, Doc: "made of the messages, and earlier heartbeats"},
+	{Name: "acknowledged", Type: Integer, Presence: Always, Doc: "records that a broker has"},
+	{Name: "spooled", Type: Integer, Presence: Always, Doc: "records of this run that wait on disk alone"},
+	{Name: "dropped", Type: Integer, Presence: Always, Doc: "records that are lost"},
+	{Name: "held", Type: Integer, Presence: Always, Doc: "records in memory"},
+	{Name: "drops", Type: Array, Presence: Known, Doc: "what every stage has dropped, in its own unit; absent when nothing was", Of: []Field{
+		{Name: "stage", Type: String, Presence: Always, Doc: "of the path: capture, decode, deliver and so on"},
+		{Name: "reason", Type: String, Presence: Always, Doc: "as in the ledger and the metrics"},
+		{Name: "count", Type: Integer, Presence: Always, Doc: "packets, messages or records"},
+	}},
+	{Name: "lanes", Type: Array, Presence: Always, Doc: "all lanes of the run, that of the heartbeats the last", Of: []Field{
+		{Name: "lane", Type: Integer, Presence: Always, Doc: "its number"},
+		{Name: "seq", Type: Integer, Presence: Always, Doc: "the highest number given to a record; of the lane of the heartbeats, this one's"},
+		{Name: "dropped", Type: Integer, Presence: Always, Doc: "how many of the numbers up to that were dropped for lack of memory, or as too large: they are exactly the gaps so far that are not held, spooled or dropped later on (dropped, above, has all)"},
+	}},
+	{Name: "spool", Type: Object, Presence: Known, Doc: "the spool, when there is one", Of: []Field{
+		{Name: "records", Type: Integer, Presence: Always, Doc: "on disk, those of earlier runs too"},
+		{Name: "dropped", Type: Integer, Presence: Always, Doc: "records of earlier runs that were lost since the start of this one"},
+	}},
+}
+
 // Groups are the fields of a record, in the order of the JSON text.
 var Groups = []Group{
-	{Name: "identity", Fields: []Field{
+	{Name: "identity", Of: OfAll, Fields: []Field{
 		{Name: "v", Type: Integer, Presence: Always, Doc: "version of this schema"},
 		{Name: "sensor", Type: String, Presence: Always, Doc: "name of the sensor"},
 		{Name: "run", Type: String, Presence: Always, Doc: "start of the process, sortable"},
-		{Name: "lane", Type: Integer, Presence: Always, Doc: "lane of the sensor that took the message"},
+		{Name: "lane", Type: Integer, Presence: Always, Doc: "lane of the sensor that took the message; heartbeats have a lane of their own, behind the others"},
 		{Name: "seq", Type: Integer, Presence: Always, Doc: "number of the record: gapless from 1 per sensor, run and lane; a record that was dropped leaves its gap"},
 	}},
-	{Name: "time", Fields: []Field{
-		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured, or with dnstap when the server sent or got the message: RFC 3339, nanoseconds, UTC"},
+	{Name: "time", Of: OfAll, Fields: []Field{
+		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured, or with dnstap when the server sent or got the message; of a heartbeat when it was made: RFC 3339, nanoseconds, UTC"},
 		{Name: "latency_us", Type: Integer, Presence: Known, Doc: "from the (first) query to its response, microseconds; in records with both, and where the server that reports a response told when the query came"},
 		{Name: "reversed", Type: Boolean, Presence: Known, Doc: "true when the response has the earlier time, as packets out of order and clocks that are set have it; latency_us is 0 then"},
 	}},
-	{Name: "kind", Fields: []Field{
-		{Name: "kind", Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered; reserved: heartbeat"},
+	{Name: "kind", Of: OfAll, Fields: []Field{
+		{Name: "kind", Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered; or heartbeat"},
 		{Name: "unpaired", Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone before its timeout: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
 	}},
 	{Name: "path", Fields: []Field{
@@ -201,6 +240,9 @@ var Groups = []Group{
 	{Name: "malformed", Fields: []Field{
 		{Name: "malformed", Type: Object, Of: malformed, Presence: Known, Doc: "in records of that kind; the fields above hold what could be read before"},
 	}},
+	{Name: "heartbeat", Of: OfHeartbeats, Fields: []Field{
+		{Name: "heartbeat", Type: Object, Of: heartbeat, Presence: Always, Doc: "what the sensor says of itself now and then (deliver.heartbeat); such a record has these fields and those of identity, time and kind, and no others"},
+	}},
 }
 
 // Fields returns the fields of a record in the order of the JSON text.
@@ -208,6 +250,17 @@ func Fields() []Field {
 	var all []Field
 	for _, g := range Groups {
 		all = append(all, g.Fields...)
+	}
+	return all
+}
+
+// FieldsOf returns the fields that the records of a scope can have, in the order of the JSON text.
+func FieldsOf(scope Scope) []Field {
+	var all []Field
+	for _, g := range Groups {
+		if g.Of == OfAll || g.Of == scope {
+			all = append(all, g.Fields...)
+		}
 	}
 	return all
 }

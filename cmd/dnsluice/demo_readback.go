@@ -92,6 +92,9 @@ func (b *readBack) take(r kafka.Record) {
 	}
 	b.seen[at] = struct{}{}
 	b.bytes += uint64(len(r.Value))
+	if s.Kind == "heartbeat" {
+		return // it would push what people came to see off the screen
+	}
 	b.newest = append(b.newest, s)
 	if extra := len(b.newest) - shownRecords; extra > 0 {
 		b.newest = b.newest[extra:]

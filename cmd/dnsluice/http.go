@@ -31,7 +31,7 @@ func (s service) serveHTTP(ctx context.Context) (<-chan error, error) {
 		httpd.Config{Address: s.cfg.Ops.HTTP, Pprof: s.cfg.Ops.Pprof, Log: s.log},
 		httpd.Source{
 			Version: versionText(), Sensor: s.cfg.Sensor, Run: s.id,
-			State: s.state, Ledger: s.sensor.Ledger, Metrics: m.Handler(),
+			State: s.state, Ledger: s.sensor.Ledger, Metrics: m.Handler(), Detail: s.detail,
 		})
 	address, err := server.Listen(ctx)
 	if err != nil {

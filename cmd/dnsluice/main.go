@@ -33,8 +33,11 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 	err := command().ExecuteContext(ctx)
+	var answer exitStatus
 	switch {
 	case err == nil:
+	case errors.As(err, &answer):
+		os.Exit(int(answer))
 	case isUsage(err):
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(exitUsage)
@@ -58,7 +61,7 @@ func command() *cobra.Command {
 		return usageError{fmt.Errorf("%s: %w\nTry '%s --help'", c.CommandPath(), err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
-		versionCommand())
+		versionCommand(), verifyCommand(), checkCommand(), whyCommand(), topCommand(), spoolCommand())
 	return root
 }
 
@@ -73,6 +76,12 @@ func oneLine(err error) string {
 	}
 	return strings.Join(all, "; ")
 }
+
+// exitStatus is how a command ends that has said everything itself.
+type exitStatus int
+
+// Error implements error.
+func (s exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(s)) }
 
 // usageError is wrong usage of the command line.
 type usageError struct{ error }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -60,7 +61,11 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	for _, w := range loaded.Warnings {
 		log.Warn(w)
 	}
-	producer, err := newProducer(cfg)
+	cluster, err := kafka.NewCluster(kafkaConfig(cfg))
+	if err != nil {
+		return err
+	}
+	producer, err := cluster.Open()
 	if err != nil {
 		return err
 	}
@@ -69,20 +74,88 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	s, err := sensor.New(settings, producer, log)
-	if err != nil {
+	settings.Deliver.Cluster = cluster
+	if len(cfg.Capture.Read) > 0 && loaded.Origin("deliver.heartbeat") == config.FromDefault {
+		// A run over files ends, and says by its exit status how it went; its topic has a record
+		// for each message and no more.
+		settings.Heartbeat = 0
+	}
+	if settings.Deliver.Spool, err = spoolOf(cfg, log); err != nil {
 		return err
 	}
-	return service{cfg, s, settings.Run, log}.run(ctx, stderr)
+	settings.Deliver.Durable = cfg.Deliver.Durable
+	s, err := sensor.New(settings, producer, log)
+	if err != nil {
+		return errors.Join(err, closeSpool(settings.Deliver.Spool, log))
+	}
+	return service{cfg: cfg, sensor: s, id: settings.Run, log: log, started: time.Now(),
+		connections: cluster.Connections, spool: settings.Deliver.Spool}.run(ctx, stderr)
+}
+
+// spoolOf opens the spool that the configuration asks for, or says what it means to have none.
+func spoolOf(cfg config.Config, log *slog.Logger) (deliver.Spool, error) {
+	switch dir := cfg.Spool.Dir; {
+	case cfg.Deliver.Mode == config.AtMostOnce:
+		if dir != "" {
+			log.Info("at most once: the spool is not used", "dir", dir)
+		}
+		return nil, nil
+	case dir == "" && len(cfg.Capture.Interfaces) > 0:
+		log.Warn("no spool: what memory cannot hold while the brokers are away is dropped and counted; " +
+			"name a directory with --spool-dir")
+	}
+	return openSpool(cfg.Spool, log)
+}
+
+// closeSpool closes the spool, if there is one, and says what waits there for the next start.
+func closeSpool(spool deliver.Spool, log *slog.Logger) error {
+	if spool == nil {
+		return nil
+	}
+	err := spool.Close()
+	if n := spool.Stats().Records; n > 0 {
+		log.Info("records wait on disk for the next start", "records", n)
+	}
+	return err
 }
 
 func newProducer(cfg config.Config) (*kafka.Client, error) {
-	return kafka.New(kafka.Config{
+	return kafka.New(kafkaConfig(cfg))
+}
+
+// kafkaConfig is how to get to the topic.
+func kafkaConfig(cfg config.Config) kafka.Config {
+	return kafka.Config{
+		Acks:           acksOf(cfg.Deliver),
 		Brokers:        cfg.Deliver.Brokers,
 		Topic:          cfg.Deliver.Topic,
 		ClientID:       "dnsluice-" + cfg.Sensor,
 		RequestTimeout: cfg.Deliver.RequestTimeout,
-	})
+		TLS:            linkTLS(cfg.TLS),
+		SASL:           linkSASL(cfg.SASL),
+	}
+}
+
+// acksOf returns who must have a batch.
+func acksOf(d config.Deliver) kafka.Acks {
+	switch {
+	case d.Acks == "none":
+		return kafka.AcksNone
+	case d.Acks == "leader", d.Acks == "auto" && d.Mode == config.AtMostOnce:
+		return kafka.AcksLeader
+	}
+	return kafka.AcksAll
+}
+
+// deadLetterFile returns where records go that no broker takes; empty for nowhere.
+func deadLetterFile(cfg config.Config) string {
+	switch {
+	case cfg.Deliver.DeadLetter == config.Off:
+		return ""
+	case cfg.Deliver.DeadLetter == "" && cfg.Spool.Dir != "":
+		return filepath.Join(cfg.Spool.Dir, "dead-letter.jsonl")
+	}
+	return cfg.Deliver.DeadLetter
 }
 
 // sensorConfig hands each stage its part of the configuration.
@@ -92,7 +165,13 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 		return sensor.Config{}, err
 	}
 	d := deliver.DefaultConfig()
+	if d.Mode, err = deliver.ParseMode(cfg.Deliver.Mode); err != nil {
+		return sensor.Config{}, err
+	}
 	d.Codec = codec
+	d.SpoolAfter = cfg.Deliver.SpoolAfter
+	d.DeadLetter = deadLetterFile(cfg)
+	d.DeadLetterMax = int64(cfg.Deliver.DeadLetterMax)
 	d.BatchSize = int(cfg.Deliver.BatchSize)
 	d.Linger = cfg.Deliver.Linger
 	d.RequestTimeout = cfg.Deliver.RequestTimeout
@@ -118,6 +197,7 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 		Deliver:     d,
 		Memory:      int(cfg.Ops.Memory),
 		Grace:       cfg.Deliver.Grace,
+		Heartbeat:   cfg.Deliver.Heartbeat,
 	}, nil
 }
 
@@ -164,6 +244,10 @@ type service struct {
 	sensor *sensor.Sensor
 	id     string // of the run
 	log    *slog.Logger
+
+	started     time.Time
+	connections func() []kafka.Connection
+	spool       deliver.Spool // nil when there is none
 }
 
 // run runs the sensor, and at the end writes the ledger.
@@ -190,9 +274,13 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 	stop := context.AfterFunc(ctx, func() { s.notify(notify.Stopping("draining")) })
 	defer stop()
 
-	err = s.sensor.Run(ctx)
+	err = s.watched(ctx, stderr)
 	cancel()
-	return errors.Join(err, <-httpDone, s.closeLedger(stderr))
+	if blind(err) { // nobody can read the counters any more
+		return err
+	}
+	// The ledger after the spool: only closing it tells what is there.
+	return errors.Join(err, <-httpDone, closeSpool(s.spool, s.log), s.closeLedger(stderr))
 }
 
 // closeLedger prints the ledger of the whole run, and writes it where the user wants it.

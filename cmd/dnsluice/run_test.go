@@ -265,3 +265,35 @@ func TestAVariableThatIsNoKeyIsWarnedOf(t *testing.T) {
 		t.Errorf("no warning: %s", r.stderr)
 	}
 }
+
+// TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun is the promise of the spool, from end to end.
+func TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	spool, ledger := filepath.Join(dir, "spool"), filepath.Join(dir, "ledger.json")
+	n := uint64(messages(t, "bind-types.pcap"))
+	capture := newPipe(t)
+	cmd := program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--http", "off",
+		"--ledger", ledger, "--spool-dir", spool, "--grace", "1s")
+	p := start(t, cmd)
+	capture.feed("bind-types.pcap")
+	p.says("no broker takes a connection")
+	p.signal(syscall.SIGTERM)
+	p.wait(exitFailure) // not all of the file was read
+	a := ledgerOf(t, ledger)
+	if a.Spooled < n || a.Dropped != 0 || a.Acknowledged != 0 {
+		t.Fatalf("%+v", a)
+	}
+
+	brokers := broker(t)
+	execute(t, program(t, "run", "--read", captures+"chaos.pcap", "--brokers", brokers, "--http", "off",
+		"--ledger", ledger, "--spool-dir", spool)).expect(t, 0)
+	b := ledgerOf(t, ledger)
+	consume(t, brokers, a.Spooled+b.Acknowledged)
+	for _, s := range b.Stages {
+		if s.Stage == "spool" && (s.Out != a.Spooled || s.Held != 0) ||
+			s.Stage == "deliver" && s.Detail["replayed"] != a.Spooled {
+			t.Errorf("%+v", s)
+		}
+	}
+}

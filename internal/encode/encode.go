@@ -15,6 +15,9 @@ type Encoder interface {
 
 	// AppendTransaction does the same for a query with its response, or one of them alone.
 	AppendTransaction(dst []byte, seq uint64, t *dnsmsg.Transaction) []byte
+
+	// AppendHeartbeat does the same for a heartbeat. It may allocate.
+	AppendHeartbeat(dst []byte, seq uint64, h *Heartbeat) []byte
 }
 
 // Identity is what all records of a lane have in common. With the number of a record it names

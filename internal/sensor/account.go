@@ -139,13 +139,37 @@ func deliverStage(c deliver.Counters) ledger.Stage {
 		dropped[deliver.Reason(r).String()] = n
 	}
 	return ledger.Stage{
-		Stage: "deliver", Unit: "records", In: c.In, Out: c.Acknowledged, Held: c.Held,
+		Stage: "deliver", Unit: "records", In: c.In, Out: c.Acknowledged,
+		Held:    c.Held + c.Spooled, // in memory, and on disk
 		Dropped: dropped,
 		Detail: map[string]uint64{
 			"redelivered": c.Redelivered, "redated": c.Redated, "retried": c.Retried,
-			"batches": c.Batches, "bytes": c.Bytes, "failed": c.Failed,
+			"batches": c.Batches, "bytes": c.Bytes, "failed": c.Failed, "split": c.Split,
+			"replayed": c.Replayed, "replay_dropped": c.ReplayDropped,
+			"recycled": c.Recycled, "panics": c.Panics, "dead_letters": c.DeadLetters,
 		},
 	}
+}
+
+// spoolStages returns the line of the spool, if there is one. What it drops of this run is in the
+// line of deliver, too.
+func spoolStages(spool deliver.Spool) []ledger.Stage {
+	if spool == nil {
+		return nil
+	}
+	s := spool.Stats()
+	dropped := make(map[string]uint64)
+	for _, why := range []deliver.Reason{deliver.SpoolFull, deliver.SpoolAge, deliver.SpoolCorrupt} {
+		dropped[why.String()] = s.Dropped[why]
+	}
+	return []ledger.Stage{{
+		Stage: "spool", Unit: "records", In: s.Recovered + s.Appended, Out: s.Settled,
+		Held: s.Records, Dropped: dropped,
+		Detail: map[string]uint64{
+			"recovered": s.Recovered, "corrupt_frames": s.Corrupt.Frames,
+			"corrupt_bytes": s.Corrupt.Bytes, "corrupt_records": s.Corrupt.Records,
+		},
+	}}
 }
 
 // Ledger returns the account of the run so far. While packets move, each line adds up, and one
@@ -154,8 +178,10 @@ func (s *Sensor) Ledger() ledger.Ledger {
 	t := sum(s.lanes)
 	c := s.delivery.Counters()
 	deliver := deliverStage(c)
-	return ledger.Of(append(t.stages(), deliver), ledger.Totals{
-		Packets: t.capture.Received, Messages: t.decode.Messages,
-		Records: c.In, Acknowledged: c.Acknowledged, Dropped: deliver.DroppedSum(), Held: c.Held,
+	stages := append(t.stages(), s.heart.stages()...)
+	stages = append(append(stages, deliver), spoolStages(s.cfg.Deliver.Spool)...)
+	return ledger.Of(stages, ledger.Totals{
+		Packets: t.capture.Received, Messages: t.decode.Messages, Records: c.In,
+		Acknowledged: c.Acknowledged, Spooled: c.Spooled, Dropped: deliver.DroppedSum(), Held: c.Held,
 	})
 }

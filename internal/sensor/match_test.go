@@ -50,7 +50,7 @@ func TestEveryMessageIsInOneTransaction(t *testing.T) {
 				t.Error(err)
 			}
 			want := plain.Messages
-			stages := [3]ledger.Stage{stage(l, "wire"), stage(l, "match"), stage(l, "encode")}
+			stages := [3]ledger.Stage{stage(t, l, "wire"), stage(t, l, "match"), stage(t, l, "encode")}
 			kinds := map[string]uint64{}
 			counted := [5]uint64{l.Messages, stages[0].Out, stages[1].In, stages[1].Out, inRecords(t, &out, kinds)}
 			if diff := cmp.Diff([5]uint64{want, want, want, want, want}, counted); diff != "" {
@@ -69,15 +69,6 @@ func TestEveryMessageIsInOneTransaction(t *testing.T) {
 	if read < 20 {
 		t.Errorf("only %d captures were read", read)
 	}
-}
-
-func stage(l ledger.Ledger, name string) ledger.Stage {
-	for _, s := range l.Stages {
-		if s.Stage == name {
-			return s
-		}
-	}
-	return ledger.Stage{}
 }
 
 // inRecords counts the messages in the records, as a consumer would, and the records by kind.

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/capture"
@@ -52,6 +53,8 @@ type Config struct {
 	Deliver deliver.Config
 	Memory  int           // bytes that the process may use
 	Grace   time.Duration // how long Run goes on delivering after its context has ended
+
+	Heartbeat time.Duration // from one heartbeat record to the next; 0 is none at all
 }
 
 // RunID names a run after its start, in a form that sorts as text.
@@ -66,7 +69,10 @@ type Sensor struct {
 	delivery *deliver.Delivery
 	log      *slog.Logger
 	outage   outage
-	hard     context.Context // ends when the grace period is over
+	alarm    atomic.Pointer[Alarm] // of the watchdog; nil while all goes on
+	intakes  []*deliver.Intake     // of the lanes
+	heart    *heart                // nil without heartbeats
+	hard     context.Context       // ends when the grace period is over
 	giveUp   context.CancelFunc
 }
 
@@ -125,18 +131,23 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 	if s.delivery, err = deliver.New(cfg.Deliver, pool, producer, log); err != nil {
 		return nil, err
 	}
+	if s.live() {
+		s.delivery.Live()
+	}
 	s.hard, s.giveUp = context.WithCancel(context.Background())
 	for i, sources := range inputs {
 		intake := s.delivery.FileIntake(s.hard)
 		if i < len(cfg.Interfaces)*cfg.Lanes { // a ring cannot wait; files and name servers can
 			intake = s.delivery.LiveIntake()
 		}
+		intake.Watch(fmt.Sprintf("lane %d", i))
 		l, err := newLane(cfg, i, sources, intake)
 		if err != nil {
 			return nil, err
 		}
-		s.lanes = append(s.lanes, l)
+		s.lanes, s.intakes = append(s.lanes, l), append(s.intakes, intake)
 	}
+	s.heart = newHeart(s)
 	return s, nil
 }
 
@@ -253,6 +264,10 @@ func lanesFor(cfg Config) int {
 // least returns how many batches so many lanes need at the least, and the memory for all.
 func least(cfg Config, lanes int) (batches, bytes int) {
 	batches = 2*lanes + 2
+	if cfg.Heartbeat > 0 {
+		batches++
+	}
+	batches += cfg.Deliver.Reserved()
 	arenas := (batches + deliver.Compressors()) * record.ArenaSize(cfg.Deliver.BatchSize)
 	return batches, overhead + rings(cfg) + state(cfg, lanes) + arenas
 }
@@ -294,6 +309,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 
 	delivered := make(chan error, 1)
 	go func() { delivered <- s.delivery.Run(s.hard) }()
+	s.heart.start()
 	errs := make([]error, len(s.lanes))
 	var lanes sync.WaitGroup
 	for i, l := range s.lanes {
@@ -307,6 +323,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 	if ctx.Err() != nil && len(s.cfg.Files) > 0 {
 		errs = append(errs, errInterrupted)
 	}
+	s.heart.stop()
 	s.delivery.Finish()
 	errs = append(errs, <-delivered)
 	if lost := s.delivery.Counters().Dropped[deliver.Shutdown]; lost > 0 {
@@ -330,4 +347,5 @@ func (s *Sensor) drain() {
 		l.drain()
 	}
 	time.AfterFunc(s.cfg.Grace, s.giveUp)
+	s.heart.drain(s.cfg.Grace)
 }

@@ -19,9 +19,21 @@ type outage struct {
 	since time.Time  // zero while all interfaces capture
 }
 
-// Status returns the state of the sensor: that of the delivery, or, where that is well, of the
-// capture.
+// Status returns the state of the sensor: what the watchdog found, or that of the delivery, or,
+// where that is well, of the capture.
 func (s *Sensor) Status() deliver.Status {
+	a := s.alarm.Load()
+	switch {
+	case a == nil:
+		return s.path()
+	case a.Blind:
+		return a.over(deliver.Status{})
+	}
+	return a.over(s.path())
+}
+
+// path is Status without the watchdog.
+func (s *Sensor) path() deliver.Status {
 	status := s.delivery.Status()
 	err := s.captureError()
 	s.outage.mu.Lock()

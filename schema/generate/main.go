@@ -147,11 +147,29 @@ type object = map[string]any
 
 func jsonSchema(w io.Writer) error {
 	root := objectSchema(schema.Fields())
+	// What must be there depends on the kind.
+	root["required"] = required(schema.OfAll)
+	root["if"] = object{"properties": object{"kind": object{"const": "heartbeat"}}}
+	root["then"] = object{"required": required(schema.OfHeartbeats)}
+	root["else"] = object{"required": required(schema.OfMessages)}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = fmt.Sprintf("dnsluice record, version %d", schema.Version)
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", "  ")
 	return enc.Encode(root)
+}
+
+// required returns the fields that are always in records of the scope.
+func required(of schema.Scope) []string {
+	names := []string{}
+	for _, g := range schema.Groups {
+		for _, f := range g.Fields {
+			if g.Of == of && f.Presence == schema.Always {
+				names = append(names, f.Name)
+			}
+		}
+	}
+	return names
 }
 
 func objectSchema(fields []schema.Field) object {

@@ -148,9 +148,25 @@ func TestTheSchemaHasAllFieldsAndNoOthers(t *testing.T) {
 				name, len(o.Properties), len(fields), diff)
 		}
 	}
-	var all object
+	var all struct {
+		object
+		Then, Else object
+		If         struct {
+			Properties map[string]struct{ Const string }
+		}
+	}
 	if err := json.Unmarshal(schema.JSON, &all); err != nil {
 		t.Fatal(err)
 	}
-	check("record", &all, schema.Fields())
+	// What is required of a record depends on its kind.
+	all.Required = append(append(all.Required, all.Else.Required...), all.Then.Required...)
+	check("record", &all.object, schema.Fields())
+	want := map[string]string{"kind": "heartbeat"}
+	got := map[string]string{}
+	for name, p := range all.If.Properties {
+		got[name] = p.Const
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
 }

@@ -24,7 +24,8 @@ const intro = `# The record, version %d
 
 One JSON object per Kafka record, on one line, in ASCII, its fields in the order of the tables
 below. A field that is absent was not known, or has nothing to say; those marked reserved are not
-written yet. The same as a JSON Schema: [dns.schema.json](../schema/dns.schema.json).
+written yet. Heartbeats have the groups identity, time, kind and heartbeat, all other records every
+group but that. The same as a JSON Schema: [dns.schema.json](../schema/dns.schema.json).
 
 The Kafka time stamp of a record is the packet's, to the millisecond, unless the batch was redated
 (see [design.md](design.md)); ` + "`ts`" + ` is always the packet's.

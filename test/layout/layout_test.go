@@ -87,6 +87,12 @@ var rules = map[string]rule{
 		}
 		return firstImport(f, prefix("github.com/prometheus"))
 	},
+	"the fault proxy serves in tests alone": func(f file) string {
+		if f.test() {
+			return ""
+		}
+		return firstImport(f, prefix(module+"internal/deliver/kafka/faultproxy"))
+	},
 	"another DNS library serves in tests alone": func(f file) string {
 		if f.test() {
 			return ""
@@ -94,7 +100,7 @@ var rules = map[string]rule{
 		return firstImport(f, prefix("github.com/miekg/dns"))
 	},
 	"only main ends the process": func(f file) string {
-		if below(f.folder, "cmd") || f.folder == "schema/generate" || f.test() {
+		if below(f.folder, "cmd") || below(f.folder, "bench") || f.folder == "schema/generate" || f.test() {
 			return ""
 		}
 		return firstCall(f, "panic", "os.Exit", "log.Fatal", "log.Fatalf", "log.Fatalln", "log.Panic")
@@ -249,6 +255,7 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		{"the sensor imports stages and the ledger, and nothing else of ops", "internal/sensor", "x.go", imports(module + "internal/ops/httpd")},
 		{"a Kafka client is known to deliver/kafka alone", "internal/deliver", "x.go", imports("github.com/twmb/franz-go/pkg/kgo")},
 		{"Prometheus is known to ops/metrics alone", "internal/sensor", "x.go", imports("github.com/prometheus/client_golang/prometheus")},
+		{"the fault proxy serves in tests alone", "internal/deliver/kafka", "x.go", imports(module + "internal/deliver/kafka/faultproxy")},
 		{"another DNS library serves in tests alone", "internal/dnsmsg", "x.go", imports("github.com/miekg/dns")},
 		{"only main ends the process", "internal/deliver", "x.go", "package x\n\nfunc f() { panic(1) }\n"},
 		{"only main ends the process", "internal/sensor", "x.go", "package x\n\nimport \"os\"\n\nfunc f() { os.Exit(1) }\n"},

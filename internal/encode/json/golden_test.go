@@ -18,6 +18,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 	"github.com/dnsluice/dnsluice/internal/encode"
 	"github.com/dnsluice/dnsluice/internal/encode/json"
+	"github.com/dnsluice/dnsluice/schema"
 )
 
 var update = flag.Bool("update", false, "write the golden records")
@@ -184,6 +185,13 @@ func TestRecordsAreTheGoldenOnes(t *testing.T) {
 			sound(t, v, m)
 			got.WriteString("# " + s.name + "\n" + string(v) + "\n")
 		})
+	}
+	for _, h := range heartbeats() {
+		v := json.New(lane3).AppendHeartbeat(nil, 42, &h.Heartbeat)
+		if err := ordered(v, schema.OfHeartbeats); err != nil {
+			t.Errorf("%s: %v", h.name, err)
+		}
+		got.WriteString("# " + h.name + "\n" + string(v) + "\n")
 	}
 	compareGolden(t, golden, got.Bytes())
 }

@@ -73,6 +73,7 @@ const (
 	keyOmitted         = `,"omitted":`
 	keyEdns            = `,"edns":`
 	keyMalformed       = `,"malformed":`
+	keyHeartbeat       = `,"heartbeat":`
 )
 
 // The keys of an object in policy.
@@ -134,4 +135,42 @@ const (
 	keyMalformedReason = `"reason":`
 	keyMalformedOffset = `,"offset":`
 	keyMalformedBytes  = `,"bytes":`
+)
+
+// The keys of an object in heartbeat.
+const (
+	keyHeartbeatLast         = `"last":`
+	keyHeartbeatIntervalMs   = `,"interval_ms":`
+	keyHeartbeatState        = `,"state":`
+	keyHeartbeatSince        = `,"since":`
+	keyHeartbeatPackets      = `,"packets":`
+	keyHeartbeatMessages     = `,"messages":`
+	keyHeartbeatRecords      = `,"records":`
+	keyHeartbeatAcknowledged = `,"acknowledged":`
+	keyHeartbeatSpooled      = `,"spooled":`
+	keyHeartbeatDropped      = `,"dropped":`
+	keyHeartbeatHeld         = `,"held":`
+	keyHeartbeatDrops        = `,"drops":`
+	keyHeartbeatLanes        = `,"lanes":`
+	keyHeartbeatSpool        = `,"spool":`
+)
+
+// The keys of an object in drops.
+const (
+	keyHeartbeatDropsStage  = `"stage":`
+	keyHeartbeatDropsReason = `,"reason":`
+	keyHeartbeatDropsCount  = `,"count":`
+)
+
+// The keys of an object in lanes.
+const (
+	keyHeartbeatLanesLane    = `"lane":`
+	keyHeartbeatLanesSeq     = `,"seq":`
+	keyHeartbeatLanesDropped = `,"dropped":`
+)
+
+// The keys of an object in spool.
+const (
+	keyHeartbeatSpoolRecords = `"records":`
+	keyHeartbeatSpoolDropped = `,"dropped":`
 )

@@ -24,6 +24,8 @@ type rules struct {
 	AdditionalProperties               *bool
 	Items                              *rules
 	AnyOf                              []*rules
+	If, Then, Else                     *rules
+	Const                              *string
 	Minimum                            *float64
 }
 
@@ -57,6 +59,19 @@ func (r *rules) check(v any) error {
 }
 
 func (r *rules) checkObject(object map[string]any) error {
+	if r.If != nil { // the schema has one, about a property's constant
+		then := r.Then
+		for key, property := range r.If.Properties {
+			if object[key] != *property.Const {
+				then = r.Else
+			}
+		}
+		for _, key := range then.Required {
+			if _, ok := object[key]; !ok {
+				return fmt.Errorf("no %s", key)
+			}
+		}
+	}
 	if r.Type != "object" || r.AdditionalProperties == nil || *r.AdditionalProperties {
 		return fmt.Errorf("an object, not %s, or one that takes any key", r.Type)
 	}
@@ -113,6 +128,8 @@ func TestTheSchemaRefusesWhatIsNoRecord(t *testing.T) {
 	for _, c := range []struct{ name, old, new string }{
 		{"a key too many", `"v":1`, `"v":1,"w":1`},
 		{"a key missing", `"seq":42,`, ``},
+		{"a key missing that heartbeats need not have", `"rcode":"NOERROR",`, ``},
+		{"the kind of a heartbeat, and no heartbeat", `"kind":"response"`, `"kind":"heartbeat"`},
 		{"a negative number", `"lane":3`, `"lane":-3`},
 		{"a string for a number", `"lane":3`, `"lane":"3"`},
 		{"a number for a boolean", `"rd":true`, `"rd":1`},

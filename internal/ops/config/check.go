@@ -19,7 +19,8 @@ var (
 	emits        = []string{"messages", "transactions"}
 	formats      = []string{"json"}
 	compressions = []string{"snappy", "zstd", "lz4", "gzip", "none"}
-	deliveries   = []string{"at-least-once"}
+	modes        = []string{AtLeastOnce, AtMostOnce}
+	acks         = []string{"auto", "all", "leader", "none"}
 	logLevels    = []string{"debug", "info", "warn", "error"}
 	logFormats   = []string{"text", "json"}
 )
@@ -53,6 +54,10 @@ const (
 	maxLinger  = time.Minute
 	minRequest = 100 * time.Millisecond
 	maxTime    = 365 * 24 * time.Hour
+
+	minSpoolAfter = 100 * time.Millisecond
+
+	minHeartbeat = 100 * time.Millisecond // each takes a batch for itself
 )
 
 // Mistake is one thing that is wrong with a configuration.
@@ -126,6 +131,8 @@ func (c Config) Validate() error {
 	within(&m, "match.memory", c.Match.Memory, minMatch, maxMatch, Size.String)
 	m.known("encode.format", c.Encode.Format, formats)
 	c.checkDeliver(&m)
+	c.checkSpool(&m)
+	c.checkLink(&m)
 	c.checkOps(&m)
 	return m.orNil()
 }
@@ -215,16 +222,39 @@ func (c Config) checkDeliver(m *Mistakes) {
 			maxTopic)
 	}
 	m.known("deliver.compression", d.Compression, compressions)
-	if d.Delivery == "at-most-once" {
-		m.add("deliver.delivery", "at-most-once is not in this version; use at-least-once")
-	} else {
-		m.known("deliver.delivery", d.Delivery, deliveries)
-	}
+	c.checkMode(m)
 	within(m, "deliver.batch_size", d.BatchSize, minBatch, maxBatch, Size.String)
 	within(m, "deliver.linger", d.Linger, 0, maxLinger, formatDuration)
 	within(m, "deliver.request_timeout", d.RequestTimeout, minRequest, time.Hour, formatDuration)
 	within(m, "deliver.timestamp_max_age", d.TimestampMaxAge, 0, 100*maxTime, formatDuration)
+	if d.Heartbeat != 0 {
+		within(m, "deliver.heartbeat", d.Heartbeat, minHeartbeat, maxTime, formatDuration)
+	}
 	within(m, "deliver.grace", d.Grace, 0, maxTime, formatDuration)
+}
+
+// checkMode checks what is promised of a record, and what that takes.
+func (c Config) checkMode(m *Mistakes) {
+	d := c.Deliver
+	m.known("deliver.mode", d.Mode, modes)
+	m.known("deliver.acks", d.Acks, acks)
+	if d.Mode == AtLeastOnce && (d.Acks == "leader" || d.Acks == "none") {
+		m.add("deliver.acks", "%s loses what %s promises; use all, or deliver.mode %s", d.Acks,
+			AtLeastOnce, AtMostOnce)
+	}
+	if d.Mode == AtMostOnce && d.Durable {
+		m.add("deliver.durable", "%s keeps nothing on disk; use deliver.mode %s", AtMostOnce, AtLeastOnce)
+	}
+	if d.Durable && d.Mode != AtMostOnce && c.Spool.Dir == "" {
+		m.add("deliver.durable", "there is no spool to write to; name its directory (--spool-dir)")
+	}
+	within(m, "deliver.spool_after", d.SpoolAfter, minSpoolAfter, time.Hour, formatDuration)
+	if strings.ContainsRune(d.DeadLetter, 0) {
+		m.add("deliver.dead_letter", "%q is no path", d.DeadLetter)
+	}
+	if d.DeadLetterMax < 0 {
+		m.add("deliver.dead_letter_max", "%s is below 0", d.DeadLetterMax)
+	}
 }
 
 func (c Config) checkOps(m *Mistakes) {
@@ -271,6 +301,7 @@ func (c Config) Runnable() error {
 	if len(c.Deliver.Brokers) == 0 {
 		m.add("deliver.brokers", "nowhere to deliver to; give a broker (--brokers host:9092)")
 	}
+	c.linkable(&m)
 	return m.orNil()
 }
 

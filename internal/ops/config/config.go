@@ -19,6 +19,12 @@ import (
 // Off is the value of Ops.HTTP that means no HTTP server.
 const Off = "off"
 
+// What deliver.mode can be.
+const (
+	AtLeastOnce = "at-least-once"
+	AtMostOnce  = "at-most-once"
+)
+
 // Config is what a user can say. Its zero value is not valid; begin with Default.
 type Config struct {
 	Sensor  string // name of this sensor, in every record
@@ -27,6 +33,9 @@ type Config struct {
 	Match   Match
 	Encode  Encode
 	Deliver Deliver
+	TLS     TLS
+	SASL    SASL
+	Spool   Spool
 	Ops     Ops
 }
 
@@ -91,12 +100,18 @@ type Deliver struct {
 	Brokers         []string // host:port
 	Topic           string
 	Compression     string // snappy, zstd, lz4, gzip or none
-	Delivery        string // at-least-once
-	BatchSize       Size   // of the records of a batch, before compression
+	Mode            string // AtLeastOnce or AtMostOnce
+	Acks            string // auto, all, leader or none
+	SpoolAfter      time.Duration
+	Durable         bool
+	DeadLetter      string // a file, off, or empty: in the spool directory
+	DeadLetterMax   Size
+	BatchSize       Size // of the records of a batch, before compression
 	Linger          time.Duration
 	RequestTimeout  time.Duration
 	TimestampMaxAge time.Duration // 0 leaves all time stamps as they are
 	Grace           time.Duration // for the drain at the end
+	Heartbeat       time.Duration // from one heartbeat record to the next; 0 is none
 }
 
 // Ops is what keeps the whole alive and tells about it.
@@ -131,13 +146,20 @@ func Default() Config {
 		Deliver: Deliver{
 			Topic:           "dns",
 			Compression:     "snappy",
-			Delivery:        "at-least-once",
+			Mode:            AtLeastOnce,
+			Acks:            "auto",
+			SpoolAfter:      2 * time.Second,
+			DeadLetterMax:   64 << 20,
 			BatchSize:       900_000, // a broker takes 1048588 bytes (message.max.bytes)
 			Linger:          100 * time.Millisecond,
 			RequestTimeout:  10 * time.Second,
 			TimestampMaxAge: 24 * time.Hour,
 			Grace:           10 * time.Second,
+			Heartbeat:       10 * time.Second,
 		},
+		TLS:   TLS{MinVersion: "1.2"},
+		SASL:  SASL{Mechanism: NoMechanism},
+		Spool: defaultSpool(),
 		Ops: Ops{
 			Memory:    96 << 20,
 			HTTP:      "127.0.0.1:9953",

@@ -123,6 +123,10 @@ func (f fileReader) value(o option, name, v *yaml.Node) {
 	for i, item := range items {
 		item = f.resolve(item)
 		if item.Kind != yaml.ScalarNode || !strings.Contains(syn.tags, item.ShortTag()) {
+			if syn.hidden {
+				f.refuse(o, items[i], "want "+syn.want+"; what stands there is not printed")
+				return
+			}
 			hint := ""
 			if syn.tags == "!!str" && item.Kind == yaml.ScalarNode && !isNull(item) {
 				hint = "; put it in quotes: " + strconv.Quote(item.Value)

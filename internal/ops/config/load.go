@@ -58,6 +58,9 @@ func Bind(fs *pflag.FlagSet, keys ...string) {
 			continue
 		}
 		fs.Var(&flagValue{option: o}, o.flag, o.help)
+		if o.value.syntax().name == "bool" {
+			fs.Lookup(o.flag).NoOptDefVal = "true"
+		}
 	}
 }
 
@@ -72,13 +75,16 @@ type Loaded struct {
 	origins map[string]string // by key; what is not there is a default
 }
 
+// FromDefault is the origin of what nobody has said.
+const FromDefault = "default"
+
 // Origin returns where the value of a key came from: file:line, the name of an environment
 // variable, a flag, or "default".
 func (l *Loaded) Origin(key string) string {
 	if at, ok := l.origins[key]; ok {
 		return at
 	}
-	return "default"
+	return FromDefault
 }
 
 // Load returns the defaults, changed by the YAML file that --config or DNSLUICE_CONFIG names,

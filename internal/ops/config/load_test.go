@@ -77,12 +77,45 @@ deliver:
   - "[2001:db8::1]:9092"
   topic: "53"
   compression: zstd
-  delivery: at-least-once
+  mode: at-least-once
+  acks: all
+  spool_after: 3s
+  durable: true
+  dead_letter: dead.jsonl
+  dead_letter_max: 1MiB
   batch_size: 700000
   linger: 0
   request_timeout: 3s
   timestamp_max_age: 1h30m
   grace: 1m
+  heartbeat: 30s
+spool:
+  dir: spool
+  max: 1GiB
+  min_free: 2GiB
+  max_age: 48h
+  fsync: always
+  segment: 16MiB
+tls:
+  enabled: true
+  ca: ca.pem
+  cert: client.pem
+  key: client.key
+  server_name: kafka.example
+  min_version: "1.3"
+sasl:
+  mechanism: OAUTHBEARER
+  user: sensor
+  password: "1"
+  password_file: password
+  token_file: token
+  token_url: https://id.example/token
+  token_ca: id.pem
+  client_id: sensor
+  client_secret: "2"
+  client_secret_file: secret
+  scope: kafka
+  extensions: [logicalCluster=lkc-1, identityPoolId=pool-1]
 ops:
   memory: 64MB
   http: off
@@ -104,9 +137,19 @@ func everythingWant() Config {
 		Match:  Match{Emit: "transactions", Timeout: 2 * time.Second, Memory: 2 << 20},
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{Brokers: []string{"k1:9092", "[2001:db8::1]:9092"}, Topic: "53",
-			Compression: "zstd", Delivery: "at-least-once", BatchSize: 700_000,
+			Compression: "zstd", Mode: AtLeastOnce, Acks: "all", SpoolAfter: 3 * time.Second,
+			Durable: true, DeadLetter: "dead.jsonl", DeadLetterMax: 1 << 20, BatchSize: 700_000,
 			RequestTimeout: 3 * time.Second, TimestampMaxAge: 90 * time.Minute,
-			Grace: time.Minute},
+			Grace: time.Minute, Heartbeat: 30 * time.Second},
+		Spool: Spool{Dir: "spool", Max: 1 << 30, MinFree: 2 << 30, MaxAge: 48 * time.Hour,
+			Fsync: "always", Segment: 16 << 20},
+		TLS: TLS{Enabled: true, CA: "ca.pem", Cert: "client.pem", Key: "client.key",
+			ServerName: "kafka.example", MinVersion: "1.3"},
+		SASL: SASL{Mechanism: "OAUTHBEARER", User: "sensor", Password: NewSecret("1"),
+			PasswordFile: "password", TokenFile: "token", TokenURL: "https://id.example/token",
+			TokenCA: "id.pem", ClientID: "sensor", ClientSecret: NewSecret("2"),
+			ClientSecretFile: "secret", Scope: "kafka",
+			Extensions: []string{"logicalCluster=lkc-1", "identityPoolId=pool-1"}},
 		Ops: Ops{Memory: 64_000_000, HTTP: Off, Ledger: "run.json", LogLevel: "debug",
 			LogFormat: "json", Pprof: true},
 	}
@@ -200,6 +243,8 @@ func TestPrecedence(t *testing.T) {
 func TestTheEnvironmentSetsEveryKey(t *testing.T) {
 	want := everythingWant()
 	want.Capture.Read = []string{"-", "b.pcap"} // a comma ends a name here
+	// A secret is not written into the variables that this test makes; a word in its place is.
+	want.SASL.Password, want.SASL.ClientSecret = NewSecret(redacted), NewSecret(redacted)
 	var env []string
 	for _, o := range options(&want) {
 		env = append(env, o.env()+"="+strings.Join(o.value.words(), ","))
@@ -257,8 +302,9 @@ func TestBindDefinesTheFlagsOfTheArchitecture(t *testing.T) {
 	want := []string{"brokers list ", "compression string snappy", "config string ",
 		"delivery string at-least-once", "dnstap string ", "emit string messages", "format string json",
 		"grace duration 10s", "http string 127.0.0.1:9953", "interface string ", "ledger string ", "memory size 96MiB",
-		"ports list 53", "read string ", "sensor string " + host, "topic string dns",
-		"tunnels list "}
+		"ports list 53", "read string ", "sasl-mechanism string none", "sasl-password-file string ",
+		"sasl-user string ", "sensor string " + host, "spool-dir string ", "spool-max size 0", "tls bool false", "tls-ca string ",
+		"tls-cert string ", "tls-key string ", "topic string dns", "tunnels list "}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
 	}

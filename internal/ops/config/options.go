@@ -19,7 +19,7 @@ type option struct {
 // options returns the table. Its values point into c.
 func options(c *Config) []option {
 	capture, deliver, ops := &c.Capture, &c.Deliver, &c.Ops
-	return []option{
+	all := []option{
 		{key: "sensor", flag: "sensor", value: text(&c.Sensor), fallback: "the host's name",
 			help: "Name of this sensor, in every record."},
 
@@ -84,8 +84,21 @@ func options(c *Config) []option {
 			help: "Kafka topic of the records."},
 		{key: "deliver.compression", flag: "compression", value: text(&deliver.Compression),
 			help: "How batches are compressed: " + strings.Join(compressions, ", ") + "."},
-		{key: "deliver.delivery", flag: "delivery", value: text(&deliver.Delivery),
-			help: "What is promised of a record: at-least-once."},
+		{key: "deliver.mode", flag: "delivery", value: text(&deliver.Mode),
+			help: "What is promised of a record: at-least-once, sent until it is acknowledged, or " +
+				"at-most-once, sent once and never kept on disk."},
+		{key: "deliver.acks", value: text(&deliver.Acks),
+			help: "Who must have a batch before it counts as delivered: all in-sync replicas, the " +
+				"leader, or none; auto is all for at-least-once, which needs it, and leader otherwise."},
+		{key: "deliver.spool_after", value: duration(&deliver.SpoolAfter),
+			help: "A batch that is not acknowledged after this time is written to the spool."},
+		{key: "deliver.durable", value: yesno(&deliver.Durable),
+			help: "Write every batch to the spool before it is sent."},
+		{key: "deliver.dead_letter", value: text(&deliver.DeadLetter),
+			fallback: "dead-letter.jsonl in the spool directory",
+			help:     "File for records that no broker takes, or off. They are counted in any case."},
+		{key: "deliver.dead_letter_max", value: size(&deliver.DeadLetterMax),
+			help: "Size that the dead-letter file may have. What comes later is only counted."},
 		{key: "deliver.batch_size", value: size(&deliver.BatchSize),
 			help: "A batch is sent when its records have this size, before compression."},
 		{key: "deliver.linger", value: duration(&deliver.Linger),
@@ -97,7 +110,14 @@ func options(c *Config) []option {
 				"so that retention does not delete it at once. Records keep their own. 0 is never."},
 		{key: "deliver.grace", flag: "grace", value: duration(&deliver.Grace),
 			help: "How long the end of a run may wait until every record is acknowledged."},
-
+		{key: "deliver.heartbeat", value: duration(&deliver.Heartbeat),
+			help: "A record about the sensor itself is sent this often, and at the end, so that a " +
+				"consumer can tell a quiet link from a dead sensor. 0 is never. A run over files has " +
+				"none unless this is set."},
+	}
+	all = append(all, spoolOptions(c)...)
+	all = append(all, linkOptions(c)...)
+	return append(all, []option{
 		{key: "ops.memory", flag: "memory", value: size(&ops.Memory),
 			help: "Memory for what is captured and not yet acknowledged, and all else."},
 		{key: "ops.http", flag: "http", value: text(&ops.HTTP),
@@ -110,7 +130,7 @@ func options(c *Config) []option {
 			help: "How a log line is written: " + strings.Join(logFormats, ", ") + "."},
 		{key: "ops.pprof", value: yesno(&ops.Pprof),
 			help: "Serve Go profiles at /debug/pprof."},
-	}
+	}...)
 }
 
 // sections says what each group of keys is about.
@@ -120,6 +140,9 @@ var sections = map[string]string{
 	"match":   "Stage 3: query meets response.",
 	"encode":  "Stage 6: how a record is written.",
 	"deliver": "Stage 7: how records get to Kafka.",
+	"spool":   "Stage 7: where records wait on disk while they cannot be delivered.",
+	"tls":     "Stage 7: how connections to the brokers are encrypted.",
+	"sasl":    "Stage 7: who the sensor is to the brokers.",
 	"ops":     "What keeps the sensor alive and tells about it.",
 }
 

@@ -94,6 +94,9 @@ func (s Secret) Reveal() string {
 	return *s.text
 }
 
+// Equal tells whether both are the same text.
+func (s Secret) Equal(other Secret) bool { return s.Reveal() == other.Reveal() }
+
 // String returns a word in its place, or nothing when there is no secret.
 func (s Secret) String() string {
 	if s.Reveal() == "" {

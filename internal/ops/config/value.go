@@ -22,10 +22,11 @@ type value interface {
 
 // syntax is what words of one type look like.
 type syntax struct {
-	name string // of the type, in --help
-	want string // what an error says is expected of each word
-	list bool
-	tags string // the YAML tags that a word may have (yaml.org/spec/1.2.2, section 10)
+	name   string // of the type, in --help
+	want   string // what an error says is expected of each word
+	list   bool
+	hidden bool   // nothing that prints a word may be told it
+	tags   string // the YAML tags that a word may have (yaml.org/spec/1.2.2, section 10)
 }
 
 // scalar is a value of one word.
@@ -160,7 +161,7 @@ func duration(p *time.Duration) value {
 func secret(p *Secret) value {
 	return scalar[Secret]{place: p, format: Secret.String,
 		parse: func(s string) (Secret, error) { return NewSecret(s), nil },
-		syn:   syntax{name: "secret", want: "text", tags: "!!str"}}
+		syn:   syntax{name: "secret", want: "text in quotes", hidden: true, tags: "!!str"}}
 }
 
 // formatDuration returns d as time.Duration does, without the zeros at the end of 24h0m0s.

@@ -60,6 +60,9 @@ func (o option) node() *yaml.Node {
 	tag, _, _ := strings.Cut(syn.tags, " ")
 	var items []*yaml.Node
 	for _, word := range o.value.words() {
+		if syn.hidden {
+			word = ""
+		}
 		items = append(items, &yaml.Node{Kind: yaml.ScalarNode, Tag: tag, Value: word})
 	}
 	if !syn.list {

@@ -72,6 +72,7 @@ type report struct {
 	Run     string        `json:"run"`
 	State   State         `json:"state"`
 	Ledger  ledger.Ledger `json:"ledger"`
+	Detail  any           `json:"detail,omitempty"`
 }
 
 // state answers with all that is known of the sensor, as JSON.
@@ -80,10 +81,14 @@ func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
 	if state.Evidence == nil {
 		state.Evidence = map[string]string{}
 	}
-	body, err := json.MarshalIndent(report{
+	all := report{
 		Version: s.src.Version, Sensor: s.src.Sensor, Run: s.src.Run,
 		State: state, Ledger: s.src.Ledger(),
-	}, "", "  ")
+	}
+	if s.src.Detail != nil {
+		all.Detail = s.src.Detail()
+	}
+	body, err := json.MarshalIndent(all, "", "  ")
 	if err != nil {
 		s.cfg.Log.Error("httpd: encode /api/state", "error", err)
 		sentence(w, http.StatusInternalServerError, "the state cannot be encoded: "+err.Error())

@@ -54,13 +54,16 @@ type State struct {
 }
 
 // Source is what is shown. Its functions are called for each request, from any goroutine, and
-// must not block. All must be given.
+// must not block. All must be given, but for Detail.
 type Source struct {
 	Version, Sensor, Run string
 
 	State   func() State
 	Ledger  func() ledger.Ledger
 	Metrics http.Handler // serves /metrics
+
+	// Detail is what /api/state says besides, as package ask reads it. It must encode as JSON.
+	Detail func() any
 }
 
 // Server serves one source at one address.

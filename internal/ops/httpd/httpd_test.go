@@ -103,6 +103,24 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestStateHasTheDetailThatThereIs(t *testing.T) {
+	src := example(flowing)
+	for _, detail := range []any{nil, map[string]any{"lanes": []any{1.0}}} {
+		if detail != nil {
+			src.Detail = func() any { return detail }
+		}
+		w := httptest.NewRecorder()
+		New(Config{Log: quiet()}, src).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/api/state", nil))
+		var got struct{ Detail any }
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(detail, got.Detail); diff != "" {
+			t.Error(diff)
+		}
+	}
+}
+
 func TestStateIsJSON(t *testing.T) {
 	for _, test := range []struct {
 		state State

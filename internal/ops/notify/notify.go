@@ -8,6 +8,7 @@ package notify
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/coreos/go-systemd/v22/daemon"
@@ -22,6 +23,20 @@ func Stopping(sentence string) error { return send(daemon.SdNotifyStopping, sent
 
 // Status says how the sensor is, and nothing else.
 func Status(sentence string) error { return send("", sentence) }
+
+// Alive says that all goes on, to a unit with WatchdogSec. When it is not called for that long,
+// systemd ends the process and starts it again.
+func Alive() error { return send(daemon.SdNotifyWatchdog, "") }
+
+// AliveEvery returns how often Alive must be called, and 0 when nobody waits for it
+// (sd_watchdog_enabled(3)).
+func AliveEvery() (time.Duration, error) {
+	every, err := daemon.SdWatchdogEnabled(false)
+	if err != nil {
+		return 0, fmt.Errorf("notify: WATCHDOG_USEC: %w", err)
+	}
+	return every / 2, nil
+}
 
 func send(state, sentence string) error {
 	if sentence != "" {

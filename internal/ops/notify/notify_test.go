@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // systemd plays the service manager: it returns a function that reads the next datagram.
@@ -43,6 +44,7 @@ func TestWhatSystemdHears(t *testing.T) {
 			"STOPPING=1\nSTATUS=draining 3 batches"},
 		{"a status", func() error { return Status("no answer from k1:9092") },
 			"STATUS=no answer from k1:9092"},
+		{"alive", Alive, "WATCHDOG=1"},
 		{"a line end in the sentence begins no assignment",
 			func() error { return Status("lost\nSTOPPING=1\r\x00") }, "STATUS=lost STOPPING=1  "},
 	}
@@ -83,5 +85,19 @@ func TestASocketThatNobodyReadsIsAnError(t *testing.T) {
 	err := Ready("flowing")
 	if err == nil || !strings.HasPrefix(err.Error(), "notify: NOTIFY_SOCKET: ") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+func TestHowOftenSystemdWantsToHear(t *testing.T) {
+	t.Setenv("WATCHDOG_PID", "")
+	for usec, want := range map[string]time.Duration{"": 0, "30000000": 15 * time.Second} {
+		t.Setenv("WATCHDOG_USEC", usec)
+		if got, err := AliveEvery(); err != nil || got != want {
+			t.Errorf("%q: %s, %v", usec, got, err)
+		}
+	}
+	t.Setenv("WATCHDOG_USEC", "often")
+	if _, err := AliveEvery(); err == nil {
+		t.Error("no error")
 	}
 }

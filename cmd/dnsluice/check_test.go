@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka/embedded"
+)
+
+// checked runs check with --json, and returns the levels of the groups given, by name.
+func checked(t *testing.T, status int, groups string, args ...string) map[string]string {
+	t.Helper()
+	r := execute(t, program(t, append([]string{"check", "--json", "--http", "off"}, args...)...)).expect(t, status)
+	var report struct {
+		Checks []struct{ Group, Name, Level, Found, Do string }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+	}
+	levels := map[string]string{}
+	for _, c := range report.Checks {
+		if strings.Contains(groups, c.Group) {
+			levels[c.Name] = c.Level
+		}
+		if bad := c.Level == "warning" || c.Level == "failure"; bad != (c.Do != "") || c.Found == "" {
+			t.Errorf("%+v", c)
+		}
+	}
+	return levels
+}
+
+func testBroker(t *testing.T) (*embedded.Broker, string) {
+	t.Helper()
+	b, err := embedded.Start("dns", 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b, strings.Join(b.Brokers(), ",")
+}
+
+func TestCheckOfAClusterThatIsWell(t *testing.T) {
+	t.Parallel()
+	_, brokers := testBroker(t)
+	capture := filepath.Join(captures, "bind-types.pcap")
+	got := checked(t, 0, "configuration cluster", "--read", capture, "--brokers", brokers)
+	want := map[string]string{
+		"values": "ok", "sensor": "ok", "names": "ok", "connect": "ok", "tls": "ok", "login": "ok",
+		"topic": "ok", "advertised": "ok", "partitions": "ok", "write": "ok", "size": "ok",
+		"timestamps": "ok", "cleanup": "ok", "canary": "ok",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// The canary is there, once, and verify finds nothing wrong with it.
+	r := execute(t, program(t, "verify", "--brokers", brokers, "--json")).expect(t, 0)
+	var report struct {
+		Records, Foreign int
+		Runs             []struct{ Sensor string }
+	}
+	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+		t.Fatal(err)
+	}
+	if report.Records != 1 || report.Foreign != 0 || len(report.Runs) != 1 ||
+		!strings.HasSuffix(report.Runs[0].Sensor, "/canary") {
+		t.Errorf("%s", r.stdout)
+	}
+}
+
+func TestCheckWithoutACanaryWritesNothing(t *testing.T) {
+	t.Parallel()
+	b, brokers := testBroker(t)
+	got := checked(t, 0, "cluster", "--read", "-", "--brokers", brokers, "--no-canary")
+	if _, sent := got["canary"]; sent || got["write"] != "ok" {
+		t.Errorf("%v", got)
+	}
+	for p := range int32(3) {
+		if info := b.PartitionInfo("dns", p); info == nil || info.HighWatermark != 0 {
+			t.Errorf("partition %d: %+v", p, info)
+		}
+	}
+}
+
+func TestCheckOfAMissingTopic(t *testing.T) {
+	t.Parallel()
+	_, brokers := testBroker(t)
+	got := checked(t, 1, "cluster", "--read", "-", "--brokers", brokers, "--topic", "none")
+	want := map[string]string{
+		"names": "ok", "connect": "ok", "tls": "ok", "login": "ok", "topic": "failure",
+		"advertised": "skipped", "partitions": "skipped", "write": "skipped", "size": "skipped",
+		"timestamps": "skipped", "cleanup": "skipped", "canary": "skipped",
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestCheckOfTopicsThatLoseRecords(t *testing.T) {
+	t.Parallel()
+	b, brokers := testBroker(t)
+	if err := b.CreateTopic("odd", 1, map[string]string{
+		"cleanup.policy": "compact", "max.message.bytes": "1000", "retention.ms": "1000",
+	}); err != nil {
+		t.Fatal(err)
+	}
+	got := checked(t, 1, "cluster", "--read", "-", "--brokers", brokers, "--topic", "odd", "--no-canary")
+	if got["cleanup"] != "failure" || got["size"] != "warning" || got["timestamps"] != "warning" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestCheckOfNobody(t *testing.T) {
+	t.Parallel()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	got := checked(t, 1, "cluster", "--read", "-", "--brokers", address)
+	if got["names"] != "ok" || got["connect"] != "failure" || got["canary"] != "skipped" {
+		t.Errorf("%v", got)
+	}
+}
+
+func TestCheckOfAWrongConfiguration(t *testing.T) {
+	t.Parallel()
+	r := execute(t, program(t, "check", "--brokers", "x", "--memory", "1MiB")).expect(t, 1)
+	for _, want := range []string{
+		`failure  configuration values       config: --brokers: deliver.brokers: "x" is not host:port`,
+		"failure  configuration values       config: --memory: ops.memory: 1MiB is too little",
+		"-> dnsluice config prints", "3 failures",
+	} {
+		if !strings.Contains(r.stdout, want) {
+			t.Errorf("no %q in:\n%s", want, r.stdout)
+		}
+	}
+	execute(t, program(t, "check", "--nonesuch")).expect(t, 2)
+	execute(t, program(t, "check", "--listen", "0s")).expect(t, 2)
+}

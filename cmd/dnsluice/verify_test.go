@@ -1,0 +1,197 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+)
+
+// report is what verify --json promises.
+type report struct {
+	Verdict, Sentence                                   string
+	Records, Duplicates, Malformed, Heartbeats, Foreign uint64
+	Missing, Dropped, Waiting, Unexplained              uint64
+	Partitions                                          []struct{ Partition, Start, End, Records int64 }
+	Runs                                                []struct {
+		Sensor, Run, State string
+		Lanes              []struct {
+			Lane, First, Last, Records, Missing uint64
+			Gaps                                []struct{ First, Last uint64 }
+		}
+	}
+}
+
+func (r result) report(t *testing.T) (parsed report) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(r.stdout), &parsed); err != nil {
+		t.Fatalf("%v: %s", err, r.stdout)
+	}
+	return parsed
+}
+
+func TestVerifyProvesARun(t *testing.T) {
+	t.Parallel()
+	brokers := broker(t)
+	run := program(t, "run", "--brokers", brokers, "--http", "off", "--sensor", "ns1", "--read",
+		captures+"bind-types.pcap", "--read", captures+"chaos.pcap")
+	run.Env = append(run.Env, "DNSLUICE_DELIVER_HEARTBEAT=1h") // which files have when asked for
+	execute(t, run).expect(t, 0)
+	want := uint64(messages(t, "bind-types.pcap") + messages(t, "chaos.pcap"))
+	r := execute(t, program(t, "verify", "--brokers", brokers, "--json")).expect(t, 0).report(t)
+	if r.Verdict != "complete" || r.Records != want+1 || r.Heartbeats != 1 || len(r.Runs) != 1 ||
+		r.Runs[0].State != "ended" || r.Runs[0].Sensor != "ns1" || len(r.Partitions) != 2 {
+		t.Errorf("%+v", r)
+	}
+	text := execute(t, program(t, "verify", "--brokers", brokers)).expect(t, 0).stdout
+	if !strings.Contains(text, fmt.Sprintf("all %d records of 1 run are there", want+1)) {
+		t.Error(text)
+	}
+	part := execute(t, program(t, "verify", "--brokers", brokers, "--json", "--from", "1", "--to",
+		time.Now().Add(time.Hour).Format(time.RFC3339))).expect(t, 0).report(t)
+	if part.Records >= want || part.Partitions[0].Start != 1 {
+		t.Errorf("%+v", part)
+	}
+}
+
+func TestVerifyFindsWhatIsMissing(t *testing.T) {
+	t.Parallel()
+	printed := execute(t, program(t, "read", "--sensor", "ns1", captures+"bind-types.pcap")).expect(t, 0).stdout
+	lines := strings.SplitAfter(printed, "\n")
+	for _, c := range []struct {
+		name  string
+		lines string
+		code  int
+		says  []string
+	}{
+		{"all of it", printed, 0, []string{"are there"}},
+		{"without two lines", strings.Join(append(append([]string{}, lines[:3]...), lines[5:]...), ""), 1,
+			[]string{"lane 0 lacks 4 to 5", "2 of ", "nobody says why"}},
+		{"twice", printed + printed, 0, []string{"are there"}},
+		{"with empty lines and what is no record", "\n" + printed + "{}\n", 0, []string{"1 values are no records"}},
+		{"nothing", "", 1, []string{"no record"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			file := write(t, "records.jsonl", []byte(c.lines))
+			r := execute(t, program(t, "verify", "--file", file)).expect(t, c.code)
+			cmd := program(t, "verify", "--file", "-")
+			cmd.Stdin = strings.NewReader(c.lines)
+			if piped := execute(t, cmd).expect(t, c.code); piped.stdout != r.stdout {
+				t.Errorf("from standard input it says %s", piped.stdout)
+			}
+			for _, words := range c.says {
+				if !strings.Contains(r.stdout, words) {
+					t.Errorf("it does not say %q: %s", words, r.stdout)
+				}
+			}
+			if (c.code == 0) != (r.stderr == "") || strings.Count(r.stderr, "\n") > 1 {
+				t.Errorf("on standard error: %s", r.stderr)
+			}
+		})
+	}
+}
+
+func TestVerifyFollowsUntilASignal(t *testing.T) {
+	t.Parallel()
+	brokers := broker(t)
+	execute(t, program(t, "run", "--brokers", brokers, "--http", "off", "--read", captures+"chaos.pcap")).expect(t, 0)
+	p := start(t, program(t, "verify", "--brokers", brokers, "--follow"))
+	p.says(" records, 0 missing, 0 unexplained, 0 twice")
+	p.signal(syscall.SIGTERM)
+	if said := p.wait(0); !strings.Contains(said, "are there") {
+		t.Error(said)
+	}
+}
+
+func TestVerifyThatCannotReadIsAFailure(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		args string
+		code int
+		says string
+	}{
+		{"verify --brokers " + nobody(t) + " --topic dns", 1, "refused"},
+		{"verify --brokers " + broker(t) + " --topic other", 1, "other"},
+		{"verify --file /nowhere.jsonl", 1, "/nowhere.jsonl: no such file"},
+		{"verify", 2, "--brokers"},
+		{"verify --brokers x:1 --from yesterday", 2, `"yesterday"`},
+		{"verify --brokers x:1 --to -5", 2, `"-5"`},
+		{"verify --file x --from 1", 2, "--file"},
+		{"verify --follow --to end", 2, "--follow"},
+		{"verify topic", 2, "topic"},
+	} {
+		t.Run(c.args, func(t *testing.T) {
+			cmd := program(t, strings.Fields(c.args)...)
+			cmd.Env = append(cmd.Env, "DNSLUICE_DELIVER_REQUEST_TIMEOUT=1s")
+			if r := execute(t, cmd).expect(t, c.code); !strings.Contains(r.stderr, c.says) {
+				t.Errorf("it does not say %q: %s", c.says, r.stderr)
+			}
+		})
+	}
+}
+
+func TestBoundsAreRead(t *testing.T) {
+	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
+	for text, want := range map[string]kafka.Bound{
+		"start": kafka.AtStart(), "end": kafka.AtEnd(), "0": kafka.AtOffset(0), "17": kafka.AtOffset(17),
+		"2026-11-22T11:00:00Z": kafka.AtTime(now.Add(-time.Hour)), "90m": kafka.AtTime(now.Add(-90 * time.Minute)),
+	} {
+		if got, err := parseBound(text, now); err != nil || got != want {
+			t.Errorf("%s: %v, %v", text, got, err)
+		}
+	}
+}
+
+// TestHeartbeatsComeWhileNothingElseDoes runs a sensor on a pipe that gives nothing: what comes are
+// heartbeats.
+func TestHeartbeatsComeWhileNothingElseDoes(t *testing.T) {
+	t.Parallel()
+	brokers, ledger := broker(t), filepath.Join(t.TempDir(), "ledger.json")
+	in := newPipe(t)
+	in.feed("chaos.pcap")
+	cmd := program(t, "run", "--brokers", brokers, "--http", "127.0.0.1:0", "--read", in.path, "--ledger", ledger)
+	cmd.Env = append(cmd.Env, "DNSLUICE_DELIVER_HEARTBEAT=100ms")
+	p := start(t, cmd)
+	address := p.address()
+	want := uint64(messages(t, "chaos.pcap")) + 3
+	for end := time.Now().Add(deadline); ; {
+		_, body := get(t, address+"/api/state")
+		var state struct{ Ledger account }
+		if err := json.Unmarshal([]byte(body), &state); err != nil {
+			t.Fatal(err)
+		}
+		if state.Ledger.Acknowledged >= want {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatalf("no heartbeats: %s", body)
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	p.wait(1) // the file was not read to its end
+	a := ledgerOf(t, ledger)
+	r := execute(t, program(t, "verify", "--brokers", brokers, "--json")).expect(t, 0).report(t)
+	if r.Records != a.Acknowledged || r.Heartbeats < 4 || r.Runs[0].State != "ended" {
+		t.Errorf("%+v, ledger %+v", r, a)
+	}
+}
+
+func TestAFileHasNoRunThatGoesOn(t *testing.T) {
+	t.Parallel()
+	beat := func(at time.Time) []byte {
+		return fmt.Appendf(nil, `{"v":1,"sensor":"ns1","run":"r1","lane":1,"seq":1,"ts":%q,"kind":"heartbeat",`+
+			`"heartbeat":{"last":false,"interval_ms":10000,"state":"flowing","lanes":[]}}`+"\n", at.Format(time.RFC3339))
+	}
+	file := write(t, "beats.jsonl", beat(time.Now()))
+	out := execute(t, program(t, "verify", "--file", file)).expect(t, 0).stdout
+	if !strings.Contains(out, "silent") || strings.Contains(out, "goes on") {
+		t.Error(out) // the records of a file are of no certain time
+	}
+}

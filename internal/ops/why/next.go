@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package why
+
+import (
+	"fmt"
+
+	"github.com/dnsluice/dnsluice/internal/ops/ask"
+)
+
+// actions is what an operator can do in each state. The states are those of the sensor; the words
+// are what links the two.
+var actions = map[string][]string{
+	"flowing": nil,
+	"idle":    nil,
+	"connecting": {"wait: the first answer of the cluster takes a few seconds; if it lasts, " +
+		"dnsluice check says where it stops"},
+	"unreachable": {"see that the brokers run and listen on the addresses in the last error",
+		"see that no firewall is between: nc -vz HOST PORT from this machine",
+		"brokers that moved need a new --brokers; names are resolved anew at each try"},
+	"unresolvable": {"resolve the names on this machine: getent hosts NAME",
+		"see which names the brokers advertise (advertised.listeners)"},
+	"tls_failed": {"compare the certificate, its dates and its names: " +
+		"openssl s_client -connect HOST:PORT -showcerts",
+		"see that the port is the one for TLS; certificates are read again when their files change"},
+	"auth_failed": {"put the right credentials into their files: they are read again",
+		"see that the mechanism is enabled on the broker (sasl.enabled.mechanisms)"},
+	"unauthorized": {"grant WRITE and DESCRIBE on the topic, and IDEMPOTENT_WRITE on the cluster " +
+		"before Kafka 3.0: kafka-acls.sh --add --producer --topic TOPIC --allow-principal User:NAME"},
+	"topic_missing": {"create the topic: kafka-topics.sh --create --topic TOPIC; " +
+		"records go on by themselves then"},
+	"no_answer": {"look at the broker whose connection has bytes that are not acknowledged, or was " +
+		"last heard of long ago: its disk, its pauses, its network",
+		"the sensor replaces its client by itself when a probe gets through and it does not"},
+	"not_enough_replicas": {"bring brokers back until min.insync.replicas are in sync: " +
+		"kafka-topics.sh --describe --under-min-isr-partitions"},
+	"no_leader": {"bring back the brokers that had the partitions named above: " +
+		"kafka-topics.sh --describe --unavailable-partitions"},
+	"throttled": {"raise producer_byte_rate for this user or client id (kafka-configs.sh), " +
+		"or compress more (--compression zstd)"},
+	"broker_error": {"see the logs of the broker in the last error"},
+	"rejected": {"see the dead-letter file for the records and the last error for the reason: " +
+		"a limit of size or time, or a policy of the topic"},
+	"spooling": {"nothing, if the backlog gets smaller: dnsluice top shows it",
+		"else give the topic more partitions or the brokers more room: they take less than comes"},
+	"disk_full": {"free space where the spool is, or mend its disk: it is tried again by itself"},
+	"dropping": {"bring the brokers back, or make them keep up: see the other states in the log",
+		"until then more room loses less: --spool-dir, --spool-max, --memory"},
+	"lane_stuck":     {"see the log for the goroutines; the service manager starts the sensor again"},
+	"delivery_stuck": {"see the log for the goroutines; the service manager starts the sensor again"},
+	"starved": {"see that nothing else empties the ring of this interface and that the sensor may " +
+		"capture there; the log has more"},
+	"capture_down": {"bring the interface up: ip link set INTERFACE up; capture goes on by itself"},
+}
+
+// next returns what can be done about the state, and about what is wrong beside it.
+func next(a ask.Answer) []string {
+	all, known := actions[a.State.Name]
+	if !known {
+		all = []string{"see the log of the sensor, and what dnsluice check says"}
+	}
+	all = append([]string{}, all...)
+	if n := kernel(a); n > 0 && n*1000 > a.Ledger.Packets {
+		all = append(all, fmt.Sprintf("the kernel drops packets (%.1f %%): give lanes more ring "+
+			"(capture.ring_size) or the sensor more cores", 100*float64(n)/float64(max(a.Ledger.Packets, 1))))
+	}
+	if s := a.Detail.Delivery.Spool; s != nil && s.FullIn > 0 && s.FullIn < 3600 {
+		all = append(all, "the spool is full within the hour, and the oldest records are dropped then: "+
+			"give it more room (--spool-max), or bring the brokers back first")
+	}
+	return all
+}

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package verify
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// shownGaps is how many gaps of a lane the text names.
+const shownGaps = 8
+
+// WriteText writes the report for people: a table of the lanes, the gaps that nobody explains,
+// notes, and the verdict. It returns w's error.
+func (r Report) WriteText(w io.Writer) error {
+	var b strings.Builder
+	r.table(&b)
+	r.gaps(&b)
+	r.notes(&b)
+	fmt.Fprintf(&b, "%s\n", r.Sentence)
+	_, err := io.WriteString(w, b.String())
+	return err
+}
+
+func (r *Report) table(b *strings.Builder) {
+	rows := [][]string{{"sensor", "run", "lane", "records", "first", "last", "twice", "malformed",
+		"missing", "dropped", "waiting", "unexplained"}}
+	line := func(sensor, run, lane, first, last string, c Counts) {
+		rows = append(rows, []string{sensor, run, lane, number(c.Records), first, last,
+			number(c.Duplicates), number(c.Malformed), number(c.Missing), number(c.Dropped),
+			number(c.Waiting), number(c.Unexplained)})
+	}
+	for _, run := range r.Runs {
+		for _, l := range run.Lanes {
+			name := strconv.FormatUint(l.Lane, 10)
+			if l.Heartbeats > 0 {
+				name += " (heartbeats)"
+			}
+			line(printable(run.Sensor), printable(run.Run), name, number(l.First), number(l.Last),
+				l.Counts)
+		}
+	}
+	line("all", "", "", "", "", r.Counts)
+	writeTable(b, rows, 3)
+	b.WriteString("\n")
+}
+
+// gaps names what is missing where that is not explained.
+func (r *Report) gaps(b *strings.Builder) {
+	any := false
+	for _, run := range r.Runs {
+		for _, l := range run.Lanes {
+			if l.Unexplained == 0 {
+				continue
+			}
+			any = true
+			fmt.Fprintf(b, "%s, run %s, lane %d lacks %s\n", printable(run.Sensor),
+				printable(run.Run), l.Lane, l.ranges())
+		}
+	}
+	if any {
+		b.WriteString("\n")
+	}
+}
+
+// ranges names the first gaps of the lane.
+func (l *Lane) ranges() string {
+	var parts []string
+	for _, g := range l.Gaps[:min(len(l.Gaps), shownGaps)] {
+		if g.First == g.Last {
+			parts = append(parts, number(g.First))
+		} else {
+			parts = append(parts, number(g.First)+" to "+number(g.Last))
+		}
+	}
+	text := strings.Join(parts, ", ")
+	if more := uint64(len(l.Gaps)-len(parts)) + l.MoreGaps; more > 0 {
+		text += fmt.Sprintf(", and %s more gaps", number(more))
+	}
+	return text
+}
+
+// notes says what the numbers alone do not.
+func (r *Report) notes(b *strings.Builder) {
+	for _, run := range r.Runs {
+		who := fmt.Sprintf("%s, run %s", printable(run.Sensor), printable(run.Run))
+		switch run.State {
+		case Running:
+			fmt.Fprintf(b, "%s goes on and says that it is %s\n", who, printable(run.Says))
+		case Silent:
+			fmt.Fprintf(b, "%s is silent: its last heartbeat is old and was not to be the last; "+
+				"it said %s\n", who, printable(run.Says))
+		case Unknown:
+			fmt.Fprintf(b, "%s has no heartbeat: what it numbered after its last record is "+
+				"unknown\n", who)
+		case Ended:
+		}
+	}
+	if r.cut {
+		b.WriteString("the topic was not read whole: a lane is judged between its first and its " +
+			"last record in each partition that was cut\n")
+	}
+	if r.Foreign > 0 {
+		fmt.Fprintf(b, "%s values are no records of dnsluice, the first at %s\n",
+			number(r.Foreign), r.foreignAt)
+	}
+}
+
+// printable is text from a topic as a terminal may have it.
+func printable(s string) string {
+	const most = 64
+	if len(s) > most {
+		s = s[:most] + "..."
+	}
+	for _, c := range s {
+		if c < ' ' || c > '~' {
+			return strconv.QuoteToASCII(s)
+		}
+	}
+	return s
+}
+
+// number returns n with a comma between each three digits.
+func number(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// writeTable writes rows with aligned columns: the first left of them to the left, the others to
+// the right.
+func writeTable(b *strings.Builder, rows [][]string, left int) {
+	widths := make([]int, len(rows[0]))
+	for _, row := range rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
+		}
+	}
+	for _, row := range rows {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if i < left {
+				line.WriteString(cell + pad + "  ")
+			} else {
+				line.WriteString(pad + cell + "  ")
+			}
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
+	}
+}
