@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/ops/httpd"
 	"github.com/dnsluice/dnsluice/internal/ops/metrics"
@@ -75,6 +76,41 @@ func (s service) gauges() []metrics.Gauge {
 	if !status.LastAck.IsZero() {
 		gauges = append(gauges, metrics.Gauge{Name: "deliver_last_ack_timestamp_seconds",
 			Help: "When a broker last acknowledged.", Value: float64(status.LastAck.UnixMilli()) / 1000})
+	}
+	failing := 0
+	for _, p := range status.Leaders {
+		if p.State != "" {
+			failing++
+		}
+	}
+	gauges = append(gauges, metrics.Gauge{Name: "deliver_partitions_failing",
+		Help: "Partitions that take nothing now.", Value: float64(failing)})
+	return append(gauges, spoolGauges(status.Spool)...)
+}
+
+// spoolGauges tells how full the spool is; nothing when there is none.
+func spoolGauges(s *deliver.SpoolStatus) []metrics.Gauge {
+	if s == nil {
+		return nil
+	}
+	degraded := 0.0
+	if s.Error != "" {
+		degraded = 1
+	}
+	gauges := []metrics.Gauge{
+		{Name: "spool_bytes", Help: "What waits on disk.", Value: float64(s.Bytes)},
+		{Name: "spool_max_bytes", Help: "What may wait there.", Value: float64(s.MaxBytes)},
+		{Name: "spool_disk_free_bytes", Help: "What is free on that disk.", Value: float64(s.Free)},
+		{Name: "spool_segments", Help: "Files there.", Value: float64(s.Segments)},
+		{Name: "spool_degraded", Help: "1 when the disk cannot be written.", Value: degraded},
+	}
+	if !s.Oldest.IsZero() {
+		gauges = append(gauges, metrics.Gauge{Name: "spool_oldest_timestamp_seconds",
+			Help: "When the oldest that waits there was written.", Value: float64(s.Oldest.UnixMilli()) / 1000})
+	}
+	if s.FullIn > 0 {
+		gauges = append(gauges, metrics.Gauge{Name: "spool_full_in_seconds",
+			Help: "When it is full at the rate of the last minute; absent while it does not grow.", Value: s.FullIn})
 	}
 	return gauges
 }

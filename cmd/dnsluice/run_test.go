@@ -273,11 +273,13 @@ func TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun(t *testing.T) {
 	spool, ledger := filepath.Join(dir, "spool"), filepath.Join(dir, "ledger.json")
 	n := uint64(messages(t, "bind-types.pcap"))
 	capture := newPipe(t)
-	cmd := program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--http", "off",
+	cmd := program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--http", "127.0.0.1:0",
 		"--ledger", ledger, "--spool-dir", spool, "--grace", "1s")
 	p := start(t, cmd)
 	capture.feed("bind-types.pcap")
-	p.says("no broker takes a connection")
+	url := p.address()
+	eventually(t, url+"/metrics", fmt.Sprintf("dnsluice_encode_out_total %d\n", n))
+	eventually(t, url+"/readyz", "unreachable")
 	p.signal(syscall.SIGTERM)
 	p.wait(exitFailure) // not all of the file was read
 	a := ledgerOf(t, ledger)
