@@ -164,6 +164,10 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 	if err != nil {
 		return sensor.Config{}, err
 	}
+	key, err := sensor.ParseKey(cfg.Deliver.Key)
+	if err != nil {
+		return sensor.Config{}, err
+	}
 	d := deliver.DefaultConfig()
 	if d.Mode, err = deliver.ParseMode(cfg.Deliver.Mode); err != nil {
 		return sensor.Config{}, err
@@ -195,6 +199,7 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 		Promiscuous: cfg.Capture.Promiscuous,
 		Ports:       cfg.Capture.Ports,
 		Deliver:     d,
+		Key:         key,
 		Memory:      int(cfg.Ops.Memory),
 		Grace:       cfg.Deliver.Grace,
 		Heartbeat:   cfg.Deliver.Heartbeat,
@@ -316,7 +321,11 @@ func (s service) reportState(ctx context.Context) {
 		if !status.State.Ready() {
 			level = slog.LevelWarn
 		}
-		s.log.Log(ctx, level, "state: "+status.Sentence, "last_error", status.LastError)
+		var attrs []any
+		if status.LastError != "" {
+			attrs = []any{"last_error", status.LastError}
+		}
+		s.log.Log(ctx, level, "state: "+status.Sentence, attrs...)
 		s.notify(notify.Status(status.Sentence))
 	}
 }

@@ -32,6 +32,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 	c := &chaos{rng: rng, live: rng.IntN(2) == 0}
 	codec := record.Codec(rng.IntN(5))
 	durable, most := rng.IntN(3) == 0, 0
+	keyed := seed%2 == 1
 	if rng.IntN(4) == 0 {
 		c.mode = AtMostOnce
 	}
@@ -39,7 +40,7 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		most = 3 + rng.IntN(20)
 	}
 	configure := func(cfg *Config) {
-		cfg.Mode, cfg.Codec = c.mode, codec
+		cfg.Mode, cfg.Codec, cfg.Keyed = c.mode, codec, keyed
 		if c.mode == AtLeastOnce {
 			c.s = newMemorySpool(t)
 			c.s.most = most
@@ -47,8 +48,8 @@ func newChaos(t *testing.T, seed uint64) *chaos {
 		}
 	}
 	c.rig, c.p = withPlant(t, 1+rng.IntN(5), 6+rng.IntN(8), configure)
-	c.says = fmt.Sprintf("seed %d: %s, %s, live %v, durable %v, at most %d frames", seed, c.mode, codec, c.live,
-		durable, most)
+	c.says = fmt.Sprintf("seed %d: %s, %s, live %v, durable %v, keyed %v, at most %d frames", seed, c.mode, codec, c.live,
+		durable, keyed, most)
 	c.c.poison = map[uint64]bool{}
 	for range rng.IntN(4) {
 		c.c.poison[rng.Uint64N(3000)] = true

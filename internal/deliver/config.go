@@ -46,6 +46,10 @@ type Config struct {
 	BackoffMax      time.Duration // up to this
 	TimestampMaxAge time.Duration // batches whose newest record is older are redated; 0 never
 
+	// Keyed says that records have keys, and go to the partitions that their keys say. Without it
+	// a batch goes to any.
+	Keyed bool
+
 	Mode       Mode
 	Spool      Spool         // where batches wait on disk; nil keeps them in memory alone
 	SpoolAfter time.Duration // how long a batch waits for its acknowledgement before it is written
@@ -103,6 +107,15 @@ func (c Config) Validate() error {
 		return errors.New("deliver: durable needs a spool: name its directory with --spool-dir")
 	}
 	return nil
+}
+
+// Spare returns how many arenas delivery has besides the pool: each compressor one, and with keys,
+// to sort records by partition, two more each, and as many again for what comes back from disk.
+func (c Config) Spare() int {
+	if !c.Keyed {
+		return Compressors()
+	}
+	return 3*Compressors() + 4
 }
 
 // Reserved returns how many batches of the pool delivery keeps for itself: with a spool one to

@@ -378,7 +378,7 @@ func TestTimeStampsThatABrokerWouldDeleteOrRefuseAreMoved(t *testing.T) {
 				r.run()
 				in := r.d.LiveIntake()
 				packet := time.Now().Add(c.ahead)
-				in.Commit(append(in.Value(packet.UnixNano()), "12345678"...))
+				in.Commit(append(in.Value(packet.UnixNano(), nil), "12345678"...))
 				r.next++
 				n := r.finish(in)
 				want := packet
@@ -402,9 +402,9 @@ func TestARecordThatNoBatchHoldsIsDroppedAndCounted(t *testing.T) {
 		r.run()
 		in := r.d.LiveIntake()
 		r.put(in, 1)
-		in.Commit(append(in.Value(0), make([]byte, 2_000_000)...))
+		in.Commit(append(in.Value(0, nil), make([]byte, 2_000_000)...))
 		r.next++
-		in.Commit(append(in.Value(0), make([]byte, 800_000)...)) // large, but it fits
+		in.Commit(append(in.Value(0, nil), make([]byte, 800_000)...)) // large, but it fits
 		r.next++
 		n := r.finish(in)
 		if n.Dropped[TooLarge] != 1 || n.Acknowledged != 2 {

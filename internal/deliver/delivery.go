@@ -32,15 +32,16 @@ type Delivery struct {
 	pool *record.Pool
 	log  *slog.Logger
 
-	sealing chan *parcel // full batches; room for all there are
-	queue   *queue       // sealed batches
+	sealing []chan *parcel // full batches; room in each for all there are
+	queue   *queue         // sealed batches
 	topic   *topic
 	limit   *limit
 	letters *deadLetters
 	spooler *spooler // nil without a spool, as is drainer
 	drainer *drainer
 
-	compressors []*record.Compressor
+	compressors []sealer
+	intakes     atomic.Int64 // that were made
 	splitting   splitting
 	live        atomic.Bool        // an intake must not wait for memory
 	ended       context.Context    // ends with Run: nobody gets memory any more
@@ -70,10 +71,9 @@ func New(cfg Config, pool *record.Pool, producer Producer, log *slog.Logger) (*D
 	n := pool.Batches()
 	d := &Delivery{
 		cfg: cfg, pool: pool, producer: producer, log: log,
-		sealing:   make(chan *parcel, n),
-		queue:     newQueue(n),
+		queue:     newQueue(),
 		topic:     newTopic(),
-		limit:     newLimit(cfg.BatchSize),
+		limit:     newLimit(cfg.aim()),
 		letters:   newDeadLetters(cfg.DeadLetter, cfg.DeadLetterMax, log),
 		drained:   make(chan struct{}),
 		parcels:   make(map[*parcel]struct{}, n),
@@ -82,6 +82,9 @@ func New(cfg Config, pool *record.Pool, producer Producer, log *slog.Logger) (*D
 	}
 	d.ended, d.end = context.WithCancel(context.Background())
 	d.splitting.d = d
+	for range cfg.ways() {
+		d.sealing = append(d.sealing, make(chan *parcel, n))
+	}
 	if cfg.Spool != nil {
 		d.spooler, d.drainer = newSpooler(d), newDrainer(d)
 		if err := d.reserve(); err != nil {
@@ -107,8 +110,11 @@ func (d *Delivery) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	var workers, writers sync.WaitGroup
-	for _, c := range d.compressors {
-		workers.Go(func() { d.keep(ctx, "compressor", func(ctx context.Context) { d.compress(ctx, c) }) })
+	for i, c := range d.compressors {
+		from := d.sealing[i%len(d.sealing)]
+		workers.Go(func() {
+			d.keep(ctx, "compressor", func(ctx context.Context) { d.compress(ctx, c, from) })
+		})
 	}
 	workers.Go(func() {
 		d.keep(ctx, "watcher of the topic", func(ctx context.Context) { d.watch(ctx, &workers) })
@@ -138,7 +144,7 @@ func (d *Delivery) Run(ctx context.Context) error {
 // prepare makes what Run needs.
 func (d *Delivery) prepare() error {
 	for range Compressors() {
-		c, err := record.NewCompressor(d.cfg.Codec, d.pool)
+		c, err := d.newSealer()
 		if err != nil {
 			return err
 		}
@@ -212,35 +218,6 @@ func (d *Delivery) checkDrained() {
 	}
 }
 
-// compress seals batches until ctx ends.
-func (d *Delivery) compress(ctx context.Context, c *record.Compressor) {
-	pulse := pulseOf(ctx)
-	for {
-		pulse.Wait()
-		select {
-		case p := <-d.sealing:
-			pulse.Turn()
-			if d.seal(c, p) {
-				d.admit(p)
-			}
-		case <-ctx.Done():
-			return
-		}
-	}
-}
-
-// seal seals the batch of p. Should that be beyond us, it is dropped and counted.
-func (d *Delivery) seal(c *record.Compressor, p *parcel) (sealed bool) {
-	if !d.survives("compressor", func() { c.Seal(p.batch) }) {
-		d.drop(p, InternalError)
-		return false
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.sealed = true
-	return true
-}
-
 // abandon drops all that is still held. Only lanes may run yet: one that waited for memory gets
 // some now, and submit drops what it fills.
 func (d *Delivery) abandon() {
@@ -282,6 +259,9 @@ func (d *Delivery) forget(p *parcel) {
 	defer p.mu.Unlock()
 	if p.batch != nil {
 		d.confess(p)
+		if f := p.frames[0]; !f.stamped { // it does not say that some of it was delivered
+			d.count(func(c *Counters) { c.Redelivered += uint64(f.ref.Records - f.left) })
+		}
 		d.close(p)
 	}
 }

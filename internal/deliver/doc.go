@@ -10,6 +10,9 @@
 //	          |                               Spool on disk         |
 //	          +------------------ record.Pool <---------------------+
 //
+// With keys, what leaves a compressor are parts of a batch, each for the worker of one partition; see
+// place.go.
+//
 // Both queues have room for every batch there is, so a batch handed on never waits for anybody:
 // the pool alone says whether there is memory. Nothing reports to anybody either. Whatever runs
 // when a broker answers counts, frees the arena, and takes the next batch.

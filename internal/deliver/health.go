@@ -12,6 +12,9 @@ const (
 	// tolerance is for how long a partition may fail beside healthy ones before it is what there
 	// is to say: a leader moves within that.
 	tolerance = 5 * time.Second
+	// stillness is for how long a request may wait while nothing else is acknowledged either. Time-outs
+	// come later, and until then the state would tell what was true before.
+	stillness = 4 * time.Second
 )
 
 // health decides the state from what happened last. Delivery.mu guards it.
@@ -112,15 +115,20 @@ func (h *health) fault(now time.Time) *Fault {
 	return worst.fault
 }
 
-// hung tells whether a request is under way for longer than any may be, or nothing at all gets
-// through although nobody failed.
+// hung tells whether a request is under way for longer than any may be, or for a while in which
+// nobody else was answered, or nothing at all gets through although nobody failed.
 func (h *health) hung(sc scene, now time.Time) bool {
+	still := now.Sub(h.progress)
 	for w := range h.workers {
-		if t := &w.trouble; !t.begun.IsZero() && now.Sub(t.begun) > h.silent {
+		t := &w.trouble
+		if t.begun.IsZero() {
+			continue
+		}
+		if took := now.Sub(t.begun); took > h.silent || min(took, still) > stillness {
 			return true
 		}
 	}
-	return sc.waiting > 0 && now.Sub(h.progress) > h.silent
+	return sc.waiting > 0 && still > h.silent
 }
 
 // scene is what else there is to know for the state.

@@ -22,6 +22,8 @@ type Intake struct {
 	opened time.Time       // when batch was opened
 	full   int             // size at which batch is handed on
 	ms     int64           // the time stamp that Value was told
+	key    []byte          // and the key, borrowed until Commit
+	to     chan<- *parcel  // where full batches go
 
 	taken   uint64 // records since the last publish
 	dropped [NumReasons]uint64
@@ -44,7 +46,7 @@ func (in *Intake) Account() Account {
 // LiveIntake returns an intake that never waits: when memory is full it drops the newest record.
 func (d *Delivery) LiveIntake() *Intake {
 	d.Live()
-	return &Intake{d: d}
+	return d.newIntake()
 }
 
 // Live says that what comes in has no end, so that the spool, if there is one, makes room for it
@@ -53,12 +55,22 @@ func (d *Delivery) Live() { d.live.Store(true) }
 
 // FileIntake returns an intake that waits for memory until ctx ends: reading a file loses nothing.
 // With a spool it waits until Run ends, for the disk still makes room after ctx.
-func (d *Delivery) FileIntake(ctx context.Context) *Intake { return &Intake{d: d, wait: ctx} }
+func (d *Delivery) FileIntake(ctx context.Context) *Intake {
+	in := d.newIntake()
+	in.wait = ctx
+	return in
+}
+
+// newIntake returns an intake whose batches all go the same way, so that with keys they stay in order.
+func (d *Delivery) newIntake() *Intake {
+	way := int(d.intakes.Add(1)) % len(d.sealing)
+	return &Intake{d: d, to: d.sealing[way]}
+}
 
 // Value returns an empty slice for an encoder to append the next record's value to, or nil when
 // there is no memory: then the record is dropped, and counted. t is the packet's time in
-// nanoseconds since the Unix epoch.
-func (in *Intake) Value(t int64) []byte {
+// nanoseconds since the Unix epoch. key is the record's, borrowed until Commit, or nil for none.
+func (in *Intake) Value(t int64, key []byte) []byte {
 	if in.batch != nil && (in.batch.Room() < nearlyFull || in.batch.Size() >= in.full) {
 		in.handOn()
 	}
@@ -66,8 +78,8 @@ func (in *Intake) Value(t int64) []byte {
 		in.dropped[in.lack()]++
 		return nil
 	}
-	in.ms = time.Unix(0, t).UnixMilli()
-	return in.batch.Value(in.ms)
+	in.ms, in.key = time.Unix(0, t).UnixMilli(), key
+	return in.batch.KeyedValue(in.ms, key)
 }
 
 // Commit makes value, which was appended to the slice that Value returned, the next record.
@@ -84,7 +96,7 @@ func (in *Intake) Commit(value []byte) {
 			return
 		}
 	}
-	in.batch.Value(in.ms)
+	in.batch.KeyedValue(in.ms, in.key)
 	if !in.batch.Commit(value) {
 		in.dropped[TooLarge]++
 		in.d.letters.put(deadLetter{Reason: TooLarge.String(), Partition: -1,
@@ -114,7 +126,7 @@ func (in *Intake) due() bool {
 	if age < in.d.cfg.Linger {
 		return false
 	}
-	return !in.d.queue.busy() || in.d.spooler != nil && age >= in.d.cfg.SpoolAfter
+	return !in.d.crowded() || in.d.spooler != nil && age >= in.d.cfg.SpoolAfter
 }
 
 // Publish makes the counters current and leaves the open batch as it is, however old.
@@ -171,7 +183,7 @@ func (in *Intake) lack() Reason {
 
 func (in *Intake) handOn() {
 	in.publish()
-	in.d.submit(in.batch)
+	in.d.submit(in.batch, in.to)
 	in.batch = nil
 }
 

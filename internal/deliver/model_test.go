@@ -6,6 +6,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"hash/crc32"
 	"math/rand/v2"
 	"sync"
@@ -31,6 +32,7 @@ type cluster struct {
 	poison map[uint64]bool // values that are refused
 	panics int             // how many requests panic
 	delay  time.Duration   // before each answer
+	keyed  bool            // records have the key of their value, and a place
 
 	// Called before each request with mu held; nil means that all is well.
 	onLeaders  func() error
@@ -118,6 +120,9 @@ func (c *cluster) Produce(ctx context.Context, _, partition int32, batch []byte)
 	var err error
 	if o.appended {
 		err = log.append(c.t, batch)
+		if c.keyed {
+			c.misplaced(partition, batch)
+		}
 	}
 	delay := c.delay
 	c.mu.Unlock()
@@ -181,6 +186,28 @@ func valuesOf(t *testing.T, batch []byte) (values []uint64) {
 	return values
 }
 
+// keyOf returns the key of a record by its value: none, or one of a few.
+func keyOf(v uint64) []byte {
+	if v%10 == 0 {
+		return nil
+	}
+	return fmt.Appendf(nil, "192.0.2.%d", v%37)
+}
+
+// misplaced looks for records that belong to another partition. c.mu is held.
+func (c *cluster) misplaced(partition int32, batch []byte) {
+	for _, v := range valuesOf(c.t, batch) {
+		key := keyOf(v)
+		if key == nil {
+			continue
+		}
+		if want := record.Partition(key, int32(len(c.leaders))); want != partition {
+			c.t.Errorf("value %d with the key %s is in partition %d, want %d", v, key, partition, want)
+			return
+		}
+	}
+}
+
 // received returns how often each value is in the logs.
 func (c *cluster) received() map[uint64]int {
 	c.mu.Lock()
@@ -216,6 +243,7 @@ func newRig(t *testing.T, partitions, batches int, changes ...func(*Config)) *ri
 	pool := record.NewPool(batches, cfg.BatchSize)
 	pool.Poison = true
 	c := newCluster(t, partitions)
+	c.keyed = cfg.Keyed
 	d, err := New(cfg, pool, c, quiet)
 	if err != nil {
 		t.Fatal(err)
@@ -240,7 +268,11 @@ func (r *rig) put(in *Intake, n int) {
 // fill commits n records, each of so many bytes besides its number.
 func (r *rig) fill(in *Intake, n, size int) {
 	for range n {
-		if v := in.Value(time.Now().UnixNano()); v != nil {
+		var key []byte
+		if r.d.cfg.Keyed {
+			key = keyOf(r.next)
+		}
+		if v := in.Value(time.Now().UnixNano(), key); v != nil {
 			in.Commit(binary.BigEndian.AppendUint64(append(v, make([]byte, size)...), r.next))
 		}
 		r.next++

@@ -19,7 +19,7 @@ const (
 	fromEarlier               // in no account of this run but Replayed: an earlier run wrote it
 )
 
-// parcel is one batch on its way. It is in at most one place at a time: in sealing, in the
+// parcel is one batch on its way, or with keys what of it belongs to one partition. It is in at most one place at a time: in sealing, in the
 // queue, or with a worker. The spooler may look at it anywhere, and take its batch away; mu is
 // for that. It is held for no longer than it takes to copy a batch, and never while somebody
 // waits for a disk or a broker.
@@ -68,8 +68,8 @@ func (p *parcel) spent(n int, spool Spool) {
 	}
 }
 
-// submit takes over a full batch. It does not block: sealing has room for all batches.
-func (d *Delivery) submit(b *record.Batch) {
+// submit takes over a full batch. It does not block: each of sealing has room for all batches.
+func (d *Delivery) submit(b *record.Batch, sealing chan<- *parcel) {
 	p := &parcel{since: time.Now(), batch: b, raw: b.Size()}
 	d.mu.Lock()
 	over := d.over
@@ -79,7 +79,7 @@ func (d *Delivery) submit(b *record.Batch) {
 		d.drop(p, Shutdown)
 		return
 	}
-	d.sealing <- p
+	sealing <- p
 	if d.spooler != nil && (d.spooler.leaving.Load() || d.underPressure() > 0) {
 		d.spooler.wake()
 	}

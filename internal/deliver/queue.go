@@ -5,87 +5,176 @@ package deliver
 import (
 	"slices"
 	"sync"
+
+	"github.com/dnsluice/dnsluice/internal/record"
 )
 
 // share is how many live parcels are taken in a row while others, from disk, wait as well: live
 // traffic has the larger share, and the disk drains all the same.
 const share = 2
 
-// queue holds the sealed parcels that wait for a worker. A worker receives a token from waiting
-// and then calls take; so it can wait for something else at the same time.
+// queue holds the sealed parcels that wait for a worker. One that belongs to a partition waits for
+// the worker of that one, the others for any.
 type queue struct {
-	waiting chan struct{} // one token for each parcel; room for all there are
+	any *shelf
 
-	mu   sync.Mutex // guards the following
+	mu         sync.Mutex // guards the following, and what is on the shelves
+	partitions int32      // that there are, as far as it is known
+	own        map[int32]*shelf
+}
+
+// shelf is a row of parcels. Who is woken takes one, and take wakes the next.
+type shelf struct {
+	wake chan struct{}
 	live []*parcel
 	disk []*parcel // that the drainer read
 	row  int       // live ones taken since the last from disk
 }
 
-func newQueue(batches int) *queue { return &queue{waiting: make(chan struct{}, batches)} }
+func newShelf() *shelf { return &shelf{wake: make(chan struct{}, 1)} }
+
+func newQueue() *queue { return &queue{any: newShelf(), own: map[int32]*shelf{}} }
+
+// of returns the shelf of the worker of a partition.
+func (q *queue) of(partition int32) *shelf {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.shelf(partition)
+}
+
+// shelf is of with q.mu held.
+func (q *queue) shelf(partition int32) *shelf {
+	s := q.own[partition]
+	if s == nil {
+		s = newShelf()
+		q.own[partition] = s
+	}
+	return s
+}
+
+// place returns where p waits. One that was given a place among another number of partitions has
+// none any more: whoever takes it gives it one. q.mu is held.
+func (q *queue) place(p *parcel) *shelf {
+	if p.batch == nil {
+		return q.any
+	}
+	if at := p.batch.Place(); at.Of != 0 && at.Of == q.partitions && at.Partition != record.Anywhere {
+		return q.shelf(at.Partition)
+	}
+	return q.any
+}
+
+// resize says how many partitions there are. Parcels that were given a place among another number of
+// them go back to where all workers take them.
+func (q *queue) resize(partitions int32) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.partitions == partitions {
+		return
+	}
+	for at := range q.partitions {
+		if s := q.own[at]; s != nil {
+			q.any.live, q.any.disk = append(q.any.live, s.live...), append(q.any.disk, s.disk...)
+			s.live, s.disk = nil, nil
+		}
+	}
+	q.partitions = partitions
+	q.any.rouse()
+}
+
+// size returns how many partitions there are.
+func (q *queue) size() int32 {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.partitions
+}
 
 // put adds p behind the others. p.mu is held.
 func (q *queue) put(p *parcel) {
 	q.mu.Lock()
-	if p.origin == fromLane {
-		q.live = append(q.live, p)
-	} else {
-		q.disk = append(q.disk, p)
-	}
-	q.mu.Unlock()
-	q.waiting <- struct{}{}
+	defer q.mu.Unlock()
+	s := q.place(p)
+	row := s.rowOf(p)
+	*row = append(*row, p)
+	s.rouse()
 }
 
 // putBack adds p before the others: it has waited longer. p.mu is held.
 func (q *queue) putBack(p *parcel) {
 	q.mu.Lock()
-	if p.origin == fromLane {
-		q.live = slices.Insert(q.live, 0, p)
-	} else {
-		q.disk = slices.Insert(q.disk, 0, p)
-	}
-	q.mu.Unlock()
-	q.waiting <- struct{}{}
+	defer q.mu.Unlock()
+	s := q.place(p)
+	row := s.rowOf(p)
+	*row = slices.Insert(*row, 0, p)
+	s.rouse()
 }
 
-// take removes the parcel whose turn it is. The caller has received a token.
-func (q *queue) take() *parcel {
+// take removes the parcel whose turn it is on the shelf; nil when none is left. The caller was woken.
+func (q *queue) take(s *shelf) *parcel {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	from := &q.live
-	if len(q.live) == 0 || len(q.disk) > 0 && q.row >= share {
-		from, q.row = &q.disk, 0
+	from := &s.live
+	if len(s.live) == 0 || len(s.disk) > 0 && s.row >= share {
+		from, s.row = &s.disk, 0
 	} else {
-		q.row++
+		s.row++
+	}
+	if len(*from) == 0 {
+		return nil
 	}
 	p := (*from)[0]
 	*from = slices.Delete(*from, 0, 1)
+	s.rouse()
 	return p
 }
 
-// steal removes p, and returns false when it is not there or about to be taken.
+// steal removes p, and returns false when it is not there. p.mu is held.
 func (q *queue) steal(p *parcel) bool {
-	select {
-	case <-q.waiting:
-	default: // nothing here that is not about to be taken
-		return false
-	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if i := slices.Index(q.live, p); i >= 0 {
-		q.live = slices.Delete(q.live, i, i+1)
-		return true
+	row := q.place(p).rowOf(p)
+	i := slices.Index(*row, p)
+	if i >= 0 {
+		*row = slices.Delete(*row, i, i+1)
 	}
-	q.waiting <- struct{}{}
-	return false
+	return i >= 0
 }
 
-// busy tells whether a parcel waits.
-func (q *queue) busy() bool { return len(q.waiting) > 0 }
+// busy tells whether a parcel waits on the shelf.
+func (q *queue) busy(s *shelf) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return s.waits() > 0
+}
 
 // fromDisk returns how many parcels from disk wait.
 func (q *queue) fromDisk() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.disk)
+	n := len(q.any.disk)
+	for _, s := range q.own {
+		n += len(s.disk)
+	}
+	return n
+}
+
+// waits returns how many parcels are on the shelf. queue.mu is held, as for all of its methods.
+func (s *shelf) waits() int { return len(s.live) + len(s.disk) }
+
+func (s *shelf) rowOf(p *parcel) *[]*parcel {
+	if p.origin == fromLane {
+		return &s.live
+	}
+	return &s.disk
+}
+
+// rouse wakes one worker, if there is anything to do.
+func (s *shelf) rouse() {
+	if s.waits() == 0 {
+		return
+	}
+	select {
+	case s.wake <- struct{}{}:
+	default: // somebody is about to come
+	}
 }

@@ -129,7 +129,7 @@ func TestASingleRecordThatIsTooLargeGoesToTheDeadLetters(t *testing.T) {
 		r.fill(in, 3, 1000)
 		r.fill(in, 1, 5000)
 		r.fill(in, 3, 1000)
-		in.Commit(append(in.Value(0), make([]byte, 1_000_000)...)) // which no batch holds
+		in.Commit(append(in.Value(0, nil), make([]byte, 1_000_000)...)) // which no batch holds
 		r.next++
 		n := r.finish(in)
 		if n.Acknowledged != 6 || n.Dropped[TooLarge] != 2 || n.DeadLetters != 2 {

@@ -153,9 +153,8 @@ func (s *spooler) pass(now time.Time) (wait time.Duration, err error) {
 		if err := s.save(p); err != nil {
 			return 0, err
 		}
-		if s.evict(p, need > 0) {
-			need--
-		}
+		s.evict(p, need > 0)
+		need = s.d.underPressure() // what was evicted may share its arena with others
 	}
 	if need > 0 {
 		return pressurePause, nil
@@ -274,18 +273,17 @@ func (s *spooler) note(begun time.Time, err error) {
 // evict frees the memory of p, which is on disk. One that waits in the queue goes: it would have
 // been sent long ago. One that is with a worker and may have been sent stays, so that the same
 // bytes go to the same partition again, unless its memory is needed.
-func (s *spooler) evict(p *parcel, needed bool) bool {
+func (s *spooler) evict(p *parcel, needed bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.batch == nil || p.busy || !p.whole() {
-		return false
+		return
 	}
 	if !s.d.queue.steal(p) && !(needed && p.sent) {
-		return false
+		return
 	}
 	p.countRepeat(s.d)
 	s.d.release(p)
-	return true
 }
 
 // underPressure returns how many batches must become free so that a quarter of the pool is, for
@@ -307,12 +305,14 @@ func (s *spooler) last() {
 	s.fresh = nil // nobody sends any more
 	s.mu.Unlock()
 	for {
-		for sealing := true; sealing; {
-			select {
-			case p := <-d.sealing:
-				d.seal(d.compressors[0], p)
-			default: // nothing comes but from a lane, which wakes us
-				sealing = false
+		for _, from := range d.sealing {
+			for sealing := true; sealing; {
+				select {
+				case p := <-from:
+					d.seal(d.compressors[0], p)
+				default: // nothing comes but from a lane, which wakes us
+					sealing = false
+				}
 			}
 		}
 		for _, p := range d.oldestFirst() {

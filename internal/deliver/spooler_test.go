@@ -4,6 +4,8 @@ package deliver
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -247,7 +249,9 @@ func TestTheEndOfTheGracePeriodLeavesAllOnDisk(t *testing.T) {
 // restart returns a rig that goes on where this one ended, with a healthy cluster.
 func (r *rig) restart(s *memorySpool) *rig {
 	r.Helper()
-	next := newRig(r.T, len(r.c.logs), r.pool.Batches(), func(c *Config) { c.Spool = s })
+	next := newRig(r.T, len(r.c.logs), r.pool.Batches(), func(c *Config) {
+		c.Spool, c.Keyed = s, r.d.cfg.Keyed
+	})
 	next.c, next.d.producer = r.c, r.c
 	next.first, next.next = r.next, r.next
 	r.c.mu.Lock()
@@ -486,6 +490,63 @@ func TestTimeToFullIsMeasured(t *testing.T) {
 			t.Errorf("full in %.0f s, want about %.0f", st.FullIn, want)
 		}
 		r.answer(fine)
+		r.check(r.finish(in))
+	})
+}
+
+func TestASpoolThatDrainsHasNoTimeToFull(t *testing.T) {
+	var g growth
+	now := time.Now()
+	second := func(bytes uint64) float64 {
+		now = now.Add(time.Second)
+		g.sample(bytes, now)
+		return g.status(SpoolStats{Bytes: bytes, MaxBytes: 1 << 20, Free: 1 << 20}).FullIn
+	}
+	for i := range uint64(40) {
+		second(1000 * i)
+	}
+	if full := second(30_000); full == 0 {
+		t.Error("a segment that was dropped for room counts as the end of the outage")
+	}
+	second(30_000)
+	second(29_000)
+	second(28_000)
+	if full := second(27_000); full != 0 {
+		t.Errorf("full in %.0f s, while it drains", full)
+	}
+	for i := range uint64(40) {
+		second(27_000 + 1000*i)
+	}
+	if full := second(0); full != 0 {
+		t.Errorf("full in %.0f s, and it is empty", full)
+	}
+}
+
+func TestARoomThatIsNotThereIsToldWithWhatIsBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 1, 12)
+		s.set(func(s *memorySpool) { s.fail = errors.New("no space left on device") })
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 6)
+		st := r.d.Status()
+		if st.State != DiskFull || !slices.Equal(st.Behind, []State{Unreachable}) ||
+			!strings.Contains(st.Sentence, advice[Unreachable]) {
+			t.Errorf("%+v", st)
+		}
+		r.stream(in, 30)
+		st = r.d.Status()
+		if st.State != Dropping || !slices.Equal(st.Behind, []State{DiskFull, Unreachable}) ||
+			!strings.Contains(st.Sentence, advice[DiskFull]) {
+			t.Errorf("%+v", st)
+		}
+		s.set(func(s *memorySpool) { s.fail = nil })
+		r.answer(fine)
+		time.Sleep(time.Minute) // virtual
+		if st = r.d.Status(); len(st.Behind) != 0 {
+			t.Errorf("%+v", st)
+		}
 		r.check(r.finish(in))
 	})
 }

@@ -14,6 +14,7 @@ type Status struct {
 	State      State     `json:"state"`
 	Since      time.Time `json:"since"`
 	Sentence   string    `json:"sentence"`             // the state in words, with what can be done
+	Behind     []State   `json:"behind,omitempty"`     // what has led to Dropping or DiskFull, and lasts
 	LastError  string    `json:"last_error,omitempty"` // the newest error, if the state has one
 	LastAck    time.Time `json:"last_ack,omitzero"`    // when a broker last acknowledged
 	OldestAge  float64   `json:"oldest_age_seconds"`   // of the oldest batch that waits, also on disk
@@ -89,7 +90,11 @@ func (d *Delivery) Status() Status {
 		}
 	}
 	s.LastError = d.health.lastError(state, sc, now)
+	s.Behind = d.health.behind(state, sc, now)
 	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339), advice[state])
+	for _, b := range s.Behind {
+		s.Sentence += fmt.Sprintf("; behind it is %s: %s", b, advice[b])
+	}
 	if sc.backlog && sc.spool.Records > 0 && state != Spooling {
 		s.Sentence += fmt.Sprintf("; %d records wait on disk", sc.spool.Records)
 	}
@@ -109,6 +114,18 @@ func (d *Delivery) scene() scene {
 	return sc
 }
 
+// behind returns the states that would be told if records were not lost, or about to be: nobody
+// can mend the room that there is not without them.
+func (h *health) behind(state State, sc scene, now time.Time) (all []State) {
+	if state == Dropping && sc.spool.Degraded != nil {
+		all = append(all, DiskFull)
+	}
+	if fault := h.fault(now); fault != nil && (state == Dropping || state == DiskFull) {
+		all = append(all, fault.State)
+	}
+	return all
+}
+
 // lastError returns the error that the state is about, or else the newest that is still one.
 func (h *health) lastError(state State, sc scene, now time.Time) string {
 	fault := h.fault(now)
@@ -119,6 +136,8 @@ func (h *health) lastError(state State, sc scene, now time.Time) string {
 		return fault.Error()
 	case state == RejectedState && h.refusal != nil:
 		return h.refusal.Error()
+	case state == NoAnswer:
+		return fmt.Sprintf("nothing was acknowledged for %s", now.Sub(h.progress).Round(100*time.Millisecond))
 	}
 	return ""
 }
@@ -154,14 +173,24 @@ type growth struct {
 	at    time.Time
 	bytes uint64
 	rate  float64 // bytes per second
+	seen  uint64  // bytes of the newest sample
+	falls int     // samples in a row that were below the one before
 }
 
 // growthOver is the time over which the rate is measured.
 const growthOver = 30 * time.Second
 
+// drains is how many samples in a row are below the one before when the spool drains. It then has
+// no time to full, whatever it had in an outage until just now. A segment that is dropped is one.
+const drains = 3
+
 func (g *growth) sample(bytes uint64, now time.Time) {
-	if g.at.IsZero() {
-		g.at, g.bytes = now, bytes
+	if g.falls++; bytes >= g.seen {
+		g.falls = 0
+	}
+	g.seen = bytes
+	if g.at.IsZero() || bytes == 0 || g.falls >= drains {
+		g.at, g.bytes, g.rate = now, bytes, 0
 	}
 	if over := now.Sub(g.at); over >= growthOver {
 		g.rate = (float64(bytes) - float64(g.bytes)) / over.Seconds()

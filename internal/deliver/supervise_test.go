@@ -281,6 +281,24 @@ func TestARequestThatDoesNotReturnShows(t *testing.T) {
 	})
 }
 
+func TestABrokerThatStopsIsToldBeforeAnyTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 2, 16)
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 60)
+		r.answer(outcome{silent: true})
+		r.stream(in, 5)
+		st := r.d.Status()
+		if st.State != NoAnswer || st.LastError == "" || s.balanced().Records == 0 {
+			t.Errorf("%+v", st)
+		}
+		r.answer(fine)
+		time.Sleep(time.Minute) // virtual
+		r.check(r.finish(in))
+	})
+}
+
 // throttled is a producer of a client that is over its quota.
 type throttled struct {
 	*cluster

@@ -117,6 +117,7 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			continue
 		}
 		before, news := d.topic.update(leaders)
+		d.queue.resize(int32(len(leaders)))
 		for p := before; p < len(leaders); p++ {
 			workers.Go(func() { newWorker(d, int32(p), news).run(ctx) })
 		}

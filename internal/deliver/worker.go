@@ -58,26 +58,36 @@ func (w *worker) run(ctx context.Context) {
 
 func (w *worker) work(ctx context.Context) {
 	pulse := pulseOf(ctx)
+	queue := w.d.queue
+	own := queue.of(w.partition)
 	for {
 		pulse.Turn()
 		leader, exists, _, changed := w.d.topic.look(w.partition, w.since)
 		if !exists {
 			return
 		}
-		waiting := w.d.queue.waiting
+		from, mine, anyones := own, own.wake, queue.any.wake
 		if leader == NoLeader {
-			waiting = nil
+			mine, anyones = nil, nil
+			if queue.busy(own) { // which nobody else may deliver
+				w.failed(&Fault{State: NoLeaderState, Verdict: Unsent, Err: errNoLeader})
+			}
 		}
 		pulse.Wait()
 		select {
-		case <-waiting:
-			pulse.Turn()
-			w.begin(w.d.queue.take())
-			w.deliver(ctx)
-			w.end()
+		case <-mine:
+		case <-anyones:
+			from = queue.any
 		case <-changed:
+			continue
 		case <-ctx.Done():
 			return
+		}
+		pulse.Turn()
+		if p := queue.take(from); p != nil {
+			w.begin(p)
+			w.deliver(ctx)
+			w.end()
 		}
 	}
 }
@@ -94,14 +104,18 @@ func (w *worker) salvage() {
 }
 
 // deliver sends the parcel until the partition has it, for ever if need be. Only a batch that no
-// broker can have seen is given back for another partition, when this one fails; and one whose
-// partition is gone, for nobody will tell any more whether it was there.
+// broker can have seen is given back, without keys for another partition, when this one fails; and
+// one whose partition is gone, for nobody will tell any more whether it was there.
 func (w *worker) deliver(ctx context.Context) {
 	for ctx.Err() == nil {
 		pulseOf(ctx).Turn()
 		_, exists, news, _ := w.d.topic.look(w.partition, w.since)
 		if !exists {
 			w.giveBack()
+			return
+		}
+		if !w.belongs() {
+			w.handOver()
 			return
 		}
 		w.fit()
@@ -249,7 +263,7 @@ func (w *worker) recover(ctx context.Context, news uint64) {
 	}
 }
 
-// giveBack returns the parcel to the queue, for any worker. It does not block: the queue has room
+// giveBack returns the parcel to the queue, for any worker that it belongs to. It does not block: the queue has room
 // for all.
 func (w *worker) giveBack() {
 	p := w.parcel

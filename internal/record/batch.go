@@ -29,8 +29,8 @@ import (
 //
 // and in them each record, its numbers zigzag varints but for attributes:
 //
-//	length | attributes int8 (0) | timestampDelta | offsetDelta | keyLength (-1) | valueLength |
-//	value | headers (0)
+//	length | attributes int8 (0) | timestampDelta | offsetDelta | keyLength (-1: none) | key |
+//	valueLength | value | headers (0)
 const (
 	offLength     = 8
 	offEpoch      = 12
@@ -66,9 +66,13 @@ type Batch struct {
 
 	gap   int    // bytes of framing that Value left free before the value
 	delta uint64 // zigzag of the timestamp delta that Value was told
+	key   []byte // that KeyedValue was told, borrowed until Commit; nil is none
+	klen  int    // bytes of the key and its length
 
-	arena []byte // from its start, once the batch has been split; else nil
-	rest  []part // after the current one
+	place  Place
+	arena  []byte  // from its start, once the batch has been split; else nil
+	rest   []part  // after the current one
+	shared *shared // the arena that it has in common with others; nil when it has one of its own
 }
 
 // newBatch returns an empty batch for limit bytes of records, in an arena of size bytes.
@@ -100,12 +104,20 @@ func (b *Batch) Newest() int64 { return b.max }
 // The framing before a value contains its length, which is not known yet. Value leaves room for
 // lengths of two bytes, which are those of values from about 60 to 8,000 bytes; Commit moves
 // the value by a byte or two when it turned out otherwise.
-func (b *Batch) Value(ms int64) []byte {
+func (b *Batch) Value(ms int64) []byte { return b.KeyedValue(ms, nil) }
+
+// KeyedValue is Value for a record with a key, which is borrowed until Commit. A key that is nil is
+// none.
+func (b *Batch) KeyedValue(ms int64, key []byte) []byte {
 	if b.count == 0 {
 		b.base, b.max = ms, ms
 	}
+	b.key, b.klen = key, 1
+	if key != nil {
+		b.klen = varintLen(uint64(len(key))<<1) + len(key)
+	}
 	b.delta = zigzag(ms - b.base)
-	b.gap = 2 + 1 + varintLen(b.delta) + varintLen(uint64(b.count)<<1) + 1 + 2
+	b.gap = 2 + 1 + varintLen(b.delta) + varintLen(uint64(b.count)<<1) + b.klen + 2
 	at := min(len(b.buf)+b.gap, b.limit)
 	return b.buf[at:at:b.limit]
 }
@@ -116,7 +128,7 @@ func (b *Batch) Value(ms int64) []byte {
 func (b *Batch) Commit(value []byte) bool {
 	vlen := uint64(len(value)) << 1
 	offset := uint64(b.count) << 1
-	body := 1 + varintLen(b.delta) + varintLen(offset) + 1 + varintLen(vlen) + len(value) + 1
+	body := 1 + varintLen(b.delta) + varintLen(offset) + b.klen + varintLen(vlen) + len(value) + 1
 	start := len(b.buf)
 	at := start + varintLen(uint64(body)<<1) + body - len(value) - 1
 	end := at + len(value) + 1
@@ -131,7 +143,11 @@ func (b *Batch) Commit(value []byte) bool {
 	head = append(head, 0)
 	head = binary.AppendUvarint(head, b.delta)
 	head = binary.AppendUvarint(head, offset)
-	head = append(head, nullKey)
+	if b.key == nil {
+		head = append(head, nullKey)
+	} else {
+		head = append(binary.AppendUvarint(head, uint64(len(b.key))<<1), b.key...)
+	}
 	binary.AppendUvarint(head, vlen)
 	arena[end-1] = 0
 	b.buf = arena

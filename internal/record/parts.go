@@ -12,6 +12,7 @@ type part struct {
 	at, end   int
 	count     int32
 	base, max int64
+	place     Place
 }
 
 // Total returns how many records the current part and those after it hold.
@@ -40,7 +41,7 @@ func (b *Batch) Next() bool {
 func (b *Batch) Copy(from *Batch) {
 	b.reset()
 	b.buf = append(b.buf[:0], from.buf...)
-	b.count, b.base, b.max = from.count, from.base, from.max
+	b.count, b.base, b.max, b.place = from.count, from.base, from.max, from.place
 	if len(from.rest) == 0 {
 		return
 	}
@@ -58,7 +59,7 @@ func (b *Batch) Copy(from *Batch) {
 // show makes p the current part.
 func (b *Batch) show(p part) {
 	b.buf = b.arena[p.at:p.end]
-	b.count, b.base, b.max = p.count, p.base, p.max
+	b.count, b.base, b.max, b.place = p.count, p.base, p.max, p.place
 }
 
 // whole returns the arena of b from its start, with its capacity as its length.

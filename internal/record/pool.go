@@ -77,8 +77,12 @@ func (p *Pool) take() *Batch {
 	return newBatch(p.limit, p.arena)
 }
 
-// Put takes a batch back. The caller must not touch it or its bytes any more.
+// Put takes a batch back. The caller must not touch it or its bytes any more. One that shares its
+// arena with others makes it free when it is the last of them.
 func (p *Pool) Put(b *Batch) {
+	if !b.rejoin() {
+		return
+	}
 	p.Reset(b)
 	p.mu.Lock()
 	p.free = append(p.free, b)

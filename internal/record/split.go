@@ -28,9 +28,10 @@ const maxRaw = 16 << 20
 type Splitter struct {
 	compressor *Compressor
 	raw        []byte // the records of the part that is split
-	half       []byte // its second half, framed anew
+	half       []byte // its second half, or the records of one partition, framed anew
 	spare      []byte // the arena that the batch gets, in exchange for its own
 	unzip      *zstd.Decoder
+	sorted     sorting
 }
 
 // NewSplitter returns a splitter for the batches of pool. What it splits is compressed with codec.
@@ -44,10 +45,7 @@ func NewSplitter(codec Codec, pool *Pool) (*Splitter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("record: decoder for zstd: %w", err)
 	}
-	return &Splitter{
-		compressor: c, unzip: unzip,
-		raw: make([]byte, 0, pool.arena), spare: make([]byte, 0, pool.arena),
-	}, nil
+	return &Splitter{compressor: c, unzip: unzip, spare: make([]byte, 0, pool.arena)}, nil
 }
 
 // Split replaces the current part of the sealed batch b by two, with half of its bytes each and
@@ -69,18 +67,37 @@ func (s *Splitter) Split(b *Batch) error {
 	if err != nil {
 		return err
 	}
-	if old := b.whole(); cap(s.spare) < len(old) { // Load needed more than the pool gives
-		s.spare = make([]byte, 0, len(old))
-	}
-	out := s.spare[:0]
+	first.place, second.place = b.place, b.place
+	out := s.room(b, len(s.raw[:cut])+len(s.half)+2*HeaderLen)
 	if out, err = s.seal(out, &first, s.raw[:cut]); err != nil {
 		return err
 	}
 	if out, err = s.seal(out, &second, s.half); err != nil {
 		return err
 	}
+	return s.replace(b, out, []part{first, second})
+}
+
+// room returns an empty arena for the parts of b, when the current one is replaced by n bytes at
+// the most. It is the spare one, unless b shares its arena, which it cannot give for it: then it is
+// one of that size, in memory besides the pool until b is put back.
+func (s *Splitter) room(b *Batch, n int) []byte {
+	for _, p := range b.rest {
+		n += p.end - p.at
+	}
+	if b.shared != nil {
+		return make([]byte, 0, n)
+	}
+	if n = max(n, len(b.whole())); cap(s.spare) < n { // as seldom as batches of a larger pool
+		s.spare = make([]byte, 0, n)
+	}
+	return s.spare[:0]
+}
+
+// replace makes parts, which are in the arena out, what the current part of b is.
+func (s *Splitter) replace(b *Batch, out []byte, parts []part) error {
 	old := b.whole()
-	rest := append(make([]part, 0, len(b.rest)+1), second)
+	rest := append(make([]part, 0, len(parts)-1+len(b.rest)), parts[1:]...)
 	for _, p := range b.rest {
 		if cap(out)-len(out) < p.end-p.at {
 			return errArenaFull
@@ -90,9 +107,11 @@ func (s *Splitter) Split(b *Batch) error {
 		p.at, p.end = at, len(out)
 		rest = append(rest, p)
 	}
-	s.spare = old[:0]
+	if b.shared == nil {
+		s.spare = old[:0]
+	}
 	b.arena, b.rest = out[:cap(out)], rest
-	b.show(first)
+	b.show(parts[0])
 	return nil
 }
 
@@ -148,24 +167,29 @@ func (s *Splitter) reframe(src []byte, count int32, base int64) (second part, er
 			return second, err
 		}
 		src = src[f.size:]
-		at := base + f.delta
-		if second.count == 0 {
-			second.base, second.max = at, at
-		}
-		second.max = max(second.max, at)
-		delta, offset := zigzag(at-second.base), uint64(second.count)<<1
-		body := 1 + varintLen(delta) + varintLen(offset) + len(f.rest)
-		s.half = binary.AppendUvarint(s.half, uint64(body)<<1)
-		s.half = append(s.half, f.attributes)
-		s.half = binary.AppendUvarint(s.half, delta)
-		s.half = binary.AppendUvarint(s.half, offset)
-		s.half = append(s.half, f.rest...)
-		second.count++
+		s.add(&second, f, base)
 	}
 	if len(src) > 0 {
 		return second, errMalformed
 	}
 	return second, nil
+}
+
+// add appends the record f of a batch that begins at base to s.half, as the next one of p.
+func (s *Splitter) add(p *part, f frame, base int64) {
+	at := base + f.delta
+	if p.count == 0 {
+		p.base, p.max = at, at
+	}
+	p.max = max(p.max, at)
+	delta, offset := zigzag(at-p.base), uint64(p.count)<<1
+	body := 1 + varintLen(delta) + varintLen(offset) + len(f.rest)
+	s.half = binary.AppendUvarint(s.half, uint64(body)<<1)
+	s.half = append(s.half, f.attributes)
+	s.half = binary.AppendUvarint(s.half, delta)
+	s.half = binary.AppendUvarint(s.half, offset)
+	s.half = append(s.half, f.rest...)
+	p.count++
 }
 
 // seal appends records as a sealed batch to out, within its capacity, and notes where it is in p.

@@ -83,6 +83,9 @@ func TestDNSTapIsDeliveredAndAccountedFor(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Error(err)
 	}
+	if lanes := s.Lanes(); len(lanes) != 2 || lanes[0].Interface != "" || lanes[1].Received != each {
+		t.Errorf("lanes %+v", lanes)
+	}
 	detail := l.Stages[0].Detail
 	if l.Packets != 2*each || l.Records != 2*each || l.Acknowledged != 2*each ||
 		detail["connections"] != 2 || detail["ended.drained"] != 2 {

@@ -28,6 +28,7 @@ type heart struct {
 	s       *Sensor
 	lane    uint64
 	encoder encode.Encoder
+	key     keyer
 	in      *deliver.Intake
 	seq     uint64 // of the last heartbeat
 
@@ -50,6 +51,7 @@ func newHeart(s *Sensor) *heart {
 		h.in = s.delivery.FileIntake(s.hard)
 	}
 	h.encoder = json.New(encode.Identity{Sensor: s.cfg.Sensor, Run: s.cfg.Run, Lane: int(h.lane)})
+	h.key = newKeyer(s.cfg.Key, s.cfg.Sensor)
 	h.beating, h.end = context.WithCancel(s.hard)
 	h.patience, h.hurry = context.WithCancel(s.hard)
 	return h
@@ -125,7 +127,7 @@ func (h *heart) settle() {
 func (h *heart) beat(last bool) {
 	h.seq++
 	now := time.Now()
-	if value := h.in.Value(now.UnixNano()); value != nil {
+	if value := h.in.Value(now.UnixNano(), h.key.of(nil, nil)); value != nil {
 		beat := h.say(now, last) // after the wait, if there was one
 		h.in.Commit(h.encoder.AppendHeartbeat(value, h.seq, &beat))
 	}

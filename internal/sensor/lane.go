@@ -24,8 +24,9 @@ const turnEvery = 256
 // outlet is where a lane puts its records: a deliver.Intake, or standard output.
 type outlet interface {
 	// Value returns an empty slice for the encoder to append to, or nil when the record is
-	// dropped and counted. t is the packet's time in nanoseconds since the Unix epoch.
-	Value(t int64) []byte
+	// dropped and counted. t is the packet's time in nanoseconds since the Unix epoch. key is
+	// the record's, borrowed until Commit, or nil.
+	Value(t int64, key []byte) []byte
 	// Commit makes what was appended to that slice the next record.
 	Commit(value []byte)
 	// Turn is called every few hundred packets and whenever the source is idle. An error means
@@ -42,6 +43,7 @@ type lane struct {
 	decoder *decode.Decoder
 	matcher *match.Matcher // nil when messages are delivered as they come
 	encoder encode.Encoder
+	key     keyer
 	out     outlet
 
 	packet packet.Packet
@@ -119,7 +121,7 @@ func (l *lane) message(m *dnsmsg.Message) {
 		return
 	}
 	l.seq++
-	if value := l.out.Value(m.Time); value != nil {
+	if value := l.out.Value(m.Time, l.key.of(m, m)); value != nil {
 		l.out.Commit(l.encoder.Append(value, l.seq, m))
 	}
 }
@@ -127,7 +129,7 @@ func (l *lane) message(m *dnsmsg.Message) {
 // transaction takes a transaction from the matcher to the outlet.
 func (l *lane) transaction(t *dnsmsg.Transaction) {
 	l.seq++
-	if value := l.out.Value(t.Main().Time); value != nil {
+	if value := l.out.Value(t.Main().Time, l.key.ofTransaction(t)); value != nil {
 		l.out.Commit(l.encoder.AppendTransaction(value, l.seq, t))
 	}
 }

@@ -29,13 +29,13 @@ func newArena() *arena {
 	return &arena{pool: pool, batch: pool.TryGet()}
 }
 
-func (a *arena) Value(t int64) []byte {
+func (a *arena) Value(t int64, key []byte) []byte {
 	if a.batch.Room() < 64<<10 {
 		a.bytes += a.batch.Size()
 		a.pool.Put(a.batch)
 		a.batch = a.pool.TryGet()
 	}
-	return a.batch.Value(t / 1e6)
+	return a.batch.KeyedValue(t/1e6, key)
 }
 
 func (a *arena) Commit(value []byte) { a.batch.Commit(value) }

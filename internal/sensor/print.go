@@ -47,7 +47,7 @@ type lines struct {
 func newLines(w io.Writer) *lines { return &lines{w: w, buf: make([]byte, 0, lineBuffer)} }
 
 // Value implements outlet.
-func (o *lines) Value(int64) []byte {
+func (o *lines) Value(int64, []byte) []byte {
 	if len(o.buf) >= lineBuffer/2 {
 		o.flush()
 	}

@@ -44,6 +44,7 @@ type Config struct {
 
 	Files   []string         // to read, - is standard input
 	Sources []capture.Source // to read, one lane each, waiting for memory as for files
+	Endless bool             // Sources have no end and cannot wait, as an interface
 
 	Ports   []uint16         // of DNS
 	Tunnels []string         // to look into; none is all of those that Files and Sources hold, and none live
@@ -51,6 +52,7 @@ type Config struct {
 	Defrag  defrag.Config    // and of its fragments
 	Match   *match.Config    // joins queries and responses; nil delivers each message as it comes
 	Deliver deliver.Config
+	Key     Key           // of the records, which says where they go; see deliver.Config.Keyed
 	Memory  int           // bytes that the process may use
 	Grace   time.Duration // how long Run goes on delivering after its context has ended
 
@@ -107,6 +109,7 @@ func state(cfg Config, lanes int) int {
 
 // New checks cfg and builds a sensor that delivers to producer. It opens nothing.
 func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, error) {
+	cfg.Deliver.Keyed = cfg.Key != NoKey
 	if cfg.Lanes == 0 {
 		cfg.Lanes = lanesFor(cfg)
 		if cores := runtime.GOMAXPROCS(0); cfg.Lanes < cores && len(cfg.Interfaces) > 0 {
@@ -137,7 +140,7 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 	s.hard, s.giveUp = context.WithCancel(context.Background())
 	for i, sources := range inputs {
 		intake := s.delivery.FileIntake(s.hard)
-		if i < len(cfg.Interfaces)*cfg.Lanes { // a ring cannot wait; files and name servers can
+		if cfg.Endless || i < len(cfg.Interfaces)*cfg.Lanes { // files and name servers can wait
 			intake = s.delivery.LiveIntake()
 		}
 		intake.Watch(fmt.Sprintf("lane %d", i))
@@ -152,7 +155,7 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 }
 
 func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
-	l := &lane{sources: sources, out: out}
+	l := &lane{sources: sources, out: out, key: newKeyer(cfg.Key, cfg.Sensor)}
 	var err error
 	if l.decoder, err = decode.New(decodeConfig(cfg), l.message); err != nil {
 		return nil, err
@@ -200,6 +203,9 @@ func (s *Sensor) inputs() ([]iter.Seq[capture.Source], error) {
 				return nil, err
 			}
 			s.sockets = append(s.sockets, src)
+			lanes = append(lanes, one(src))
+		}
+		for _, src := range cfg.Sources {
 			lanes = append(lanes, one(src))
 		}
 	case len(cfg.Files) > 0:
@@ -268,7 +274,7 @@ func least(cfg Config, lanes int) (batches, bytes int) {
 		batches++
 	}
 	batches += cfg.Deliver.Reserved()
-	arenas := (batches + deliver.Compressors()) * record.ArenaSize(cfg.Deliver.BatchSize)
+	arenas := (batches + cfg.Deliver.Spare()) * record.ArenaSize(cfg.Deliver.BatchSize)
 	return batches, overhead + rings(cfg) + state(cfg, lanes) + arenas
 }
 
@@ -338,7 +344,9 @@ func (s *Sensor) Run(ctx context.Context) error {
 var errInterrupted = errors.New("sensor: interrupted: not all of the files was read")
 
 // live tells whether what comes in has no end.
-func (s *Sensor) live() bool { return len(s.cfg.Interfaces)+len(s.cfg.DNSTap) > 0 }
+func (s *Sensor) live() bool {
+	return len(s.cfg.Interfaces)+len(s.cfg.DNSTap) > 0 || s.cfg.Endless
+}
 
 // drain stops the admission of packets and starts the grace period.
 func (s *Sensor) drain() {

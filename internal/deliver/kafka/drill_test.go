@@ -59,6 +59,7 @@ type rig struct {
 	before []Record // read back from a topic that does not exist any more
 
 	missing uint64 // records that were not read back
+	twice   uint64 // and that were, again
 }
 
 // perBatch is how many records a batch has. All have the same: a broker that takes one batch for
@@ -130,7 +131,7 @@ func (r *rig) run() {
 			r.pause.Lock()
 			in := r.d.FileIntake(hard)
 			for range perBatch {
-				if v := in.Value(time.Now().UnixNano()); v != nil {
+				if v := in.Value(time.Now().UnixNano(), nil); v != nil {
 					in.Commit(strconv.AppendInt(v, int64(r.next), 10))
 				}
 				r.next++
@@ -280,7 +281,6 @@ func (r *rig) compare(records []Record, n deliver.Counters) {
 		}
 		times[v]++
 	}
-	twice := uint64(0)
 	for v, m := range times {
 		switch {
 		case m == 0:
@@ -289,11 +289,11 @@ func (r *rig) compare(records []Record, n deliver.Counters) {
 				r.Errorf("record %d is missing", v)
 			}
 		default:
-			twice += uint64(m - 1)
+			r.twice += uint64(m - 1)
 		}
 	}
-	if r.missing > n.In-n.Acknowledged || twice > n.Redelivered {
-		r.Errorf("%d records are missing and %d are there twice: %+v", r.missing, twice, n)
+	if r.missing > n.In-n.Acknowledged || r.twice > n.Redelivered {
+		r.Errorf("%d records are missing and %d are there twice: %+v", r.missing, r.twice, n)
 	}
 }
 
@@ -317,12 +317,17 @@ func (d drill) run(t *testing.T) {
 	if d.fault != nil {
 		r.acknowledged(10)
 		r.state(deliver.Flowing)
+	}
+	w := watch{drill: d}
+	if w.begin(); d.fault != nil {
 		d.fault(r)
 	}
 	if d.want != "" {
+		r.state(d.want)
+		w.detected()
 		r.endure(d.want)
 	}
-	if d.heal != nil {
+	if w.mended(); d.heal != nil {
 		d.heal(r)
 	}
 	r.acknowledged(20)
@@ -331,8 +336,10 @@ func (d drill) run(t *testing.T) {
 	} else {
 		r.state(deliver.Flowing)
 	}
+	w.healed()
 	n := r.finish()
 	if d.after != nil {
 		d.after(r, n)
 	}
+	w.write(r, n)
 }

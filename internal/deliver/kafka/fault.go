@@ -5,6 +5,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"strings"
@@ -25,6 +26,9 @@ func (c *Client) clusterFault(err error) *deliver.Fault {
 	var eof *kgo.ErrFirstReadEOF
 	if errors.As(err, &eof) && strings.Contains(eof.Error(), "is SASL missing?") {
 		f.State = deliver.AuthFailed
+	}
+	if errors.Is(err, kerr.IllegalSaslState) { // its text names a state, and no reason
+		f.Err = fmt.Errorf("%w (the port may be one without SASL)", err)
 	}
 	return f
 }

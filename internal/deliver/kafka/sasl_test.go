@@ -147,6 +147,28 @@ func TestAMechanismThatTheBrokerDoesNotHave(t *testing.T) {
 	}
 }
 
+func TestAPortWithoutSASLIsToldAsOne(t *testing.T) {
+	k, w := newCluster(t, 1)
+	w.set(func() {
+		w.answer = func(_ int, r kmsg.Response) move {
+			if shake, ok := r.(*kmsg.SASLHandshakeResponse); ok {
+				shake.ErrorCode = kerr.IllegalSaslState.Code // as Kafka has it there
+			}
+			return pass
+		}
+	})
+	cl, err := New(Config{Brokers: k.ListenAddrs(), Topic: topic, RequestTimeout: never,
+		SASL: &SASL{Mechanism: Plain, User: "u", Password: FixedSecret("x")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer cl.Close()
+	_, err = cl.Leaders(cl.within(t))
+	if f := faultOf(t, err); f.State != deliver.AuthFailed || !strings.Contains(f.Error(), "without SASL") {
+		t.Errorf("%s: %v", f.State, err)
+	}
+}
+
 func TestAConfigurationDoesNotPrintItsSecrets(t *testing.T) {
 	cfg := Config{Brokers: []string{"b:1"}, Topic: topic, SASL: &SASL{Mechanism: Plain, User: "u",
 		Password: FixedSecret("hunter2"), OAuth: OAuth{ClientSecret: FixedSecret("hunter2")}}}

@@ -3,8 +3,10 @@
 package spool_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"syscall"
@@ -515,6 +517,36 @@ func TestASegmentIsDeletedAfterTheCursorThatCoversItIsDurable(t *testing.T) {
 		r.disk.Fail(nil)
 		r.blackout() // the files are there again, and known to be settled
 		equal(t, "repeated", 0, r.s.Stats().Recovered)
+		r.close()
+	})
+}
+
+func TestACursorThatCannotBeWrittenIsToldOnceUntilItCan(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := newRig(t, small())
+		var log bytes.Buffer
+		var err error
+		if r.s, err = spool.OpenDir(r.cfg, r.disk, slog.New(slog.NewTextHandler(&log, nil))); err != nil {
+			t.Fatal(err)
+		}
+		for outage := 1; outage <= 2; outage++ {
+			r.disk.Fail(func(_ spooltest.Op, name string) error {
+				if strings.HasPrefix(name, "cursor") {
+					return syscall.EROFS
+				}
+				return nil
+			})
+			r.spill(1, 1000)
+			r.spill(1, 1000)
+			ref, _ := r.next() // the other one stays: there is something to save
+			r.s.Settle(ref)
+			pass(time.Minute)
+			if n := strings.Count(log.String(), "the cursor is not saved"); n != outage {
+				t.Errorf("told %d times in %d outages:\n%s", n, outage, log.String())
+			}
+			r.disk.Fail(nil)
+			pass(5 * time.Second)
+		}
 		r.close()
 	})
 }

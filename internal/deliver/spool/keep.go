@@ -38,9 +38,11 @@ func (s *Spool) turn() {
 	s.syncActive()
 	s.expire()
 	s.endIdle()
-	if err := s.saveCursor(); err != nil {
+	err := s.saveCursor()
+	if err != nil && !s.unsaved { // once: it is tried every second, for days on a read-only disk
 		s.log.Warn("spool: the cursor is not saved; after a crash more is sent again", "error", err)
 	}
+	s.unsaved = err != nil
 	s.deleteSettled()
 	s.removeDoomed()
 	if space, err := s.dir.Space(); err == nil {

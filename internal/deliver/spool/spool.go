@@ -44,6 +44,7 @@ type Spool struct {
 	walk    walk      // for Next alone, under reading
 	fault   readFault // the same
 	written []byte    // the cursor on disk; for keep alone, and for Close after it
+	unsaved bool      // it could not be written when tried last; for keep alone
 
 	mu       sync.Mutex // guards the following
 	closed   bool

@@ -71,6 +71,7 @@ type Lane struct {
 
 // Delivery is how stage 7 is.
 type Delivery struct {
+	Behind     []string    `json:"behind"` // the states that have led to this one
 	LastError  string      `json:"last_error"`
 	LastAck    time.Time   `json:"last_ack"` // zero: there was none
 	OldestAge  float64     `json:"oldest_age_seconds"`

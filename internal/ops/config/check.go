@@ -19,6 +19,7 @@ var (
 	emits        = []string{"messages", "transactions"}
 	formats      = []string{"json"}
 	compressions = []string{"snappy", "zstd", "lz4", "gzip", "none"}
+	keys         = []string{"none", "client_ip", "server_ip", "qname", "sensor"}
 	modes        = []string{AtLeastOnce, AtMostOnce}
 	acks         = []string{"auto", "all", "leader", "none"}
 	logLevels    = []string{"debug", "info", "warn", "error"}
@@ -205,6 +206,15 @@ func (c Config) checkDNSTap(m *Mistakes) {
 	within(m, "capture.dnstap_connections", d.Connections, 1, maxConnections, strconv.Itoa)
 }
 
+func (c Config) checkKey(m *Mistakes) {
+	if c.Deliver.Key == "registered_domain" {
+		m.add("deliver.key", "records have no registered_domain yet; use qname, or another of %s",
+			strings.Join(keys, ", "))
+		return
+	}
+	m.known("deliver.key", c.Deliver.Key, keys)
+}
+
 func (c Config) checkDeliver(m *Mistakes) {
 	d := c.Deliver
 	for _, broker := range d.Brokers {
@@ -221,6 +231,7 @@ func (c Config) checkDeliver(m *Mistakes) {
 		m.add("deliver.topic", "%q is no topic's name; use at most %d of a-z A-Z 0-9 . _ -", t,
 			maxTopic)
 	}
+	c.checkKey(m)
 	m.known("deliver.compression", d.Compression, compressions)
 	c.checkMode(m)
 	within(m, "deliver.batch_size", d.BatchSize, minBatch, maxBatch, Size.String)

@@ -106,6 +106,11 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 			`deliver.topic: "." is no topic's name; use at most 249 of a-z A-Z 0-9 . _ -`},
 		{"no topic", func(c *Config) { c.Deliver.Topic = "" },
 			`deliver.topic: "" is no topic's name; use at most 249 of a-z A-Z 0-9 . _ -`},
+		{"a key that no record has", func(c *Config) { c.Deliver.Key = "id" },
+			`deliver.key: "id" is not known; use none, client_ip, server_ip, qname, sensor`},
+		{"a key that records do not have yet", func(c *Config) { c.Deliver.Key = "registered_domain" },
+			"deliver.key: records have no registered_domain yet; use qname, or another of " +
+				"none, client_ip, server_ip, qname, sensor"},
 		{"an unknown compression", func(c *Config) { c.Deliver.Compression = "lzo" },
 			`deliver.compression: "lzo" is not known; use snappy, zstd, lz4, gzip, none`},
 		{"an unknown mode", func(c *Config) { c.Deliver.Mode = "exactly-once" },

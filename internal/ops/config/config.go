@@ -99,6 +99,7 @@ type Encode struct {
 type Deliver struct {
 	Brokers         []string // host:port
 	Topic           string
+	Key             string // of a record: none, or the field that is it
 	Compression     string // snappy, zstd, lz4, gzip or none
 	Mode            string // AtLeastOnce or AtMostOnce
 	Acks            string // auto, all, leader or none
@@ -145,6 +146,7 @@ func Default() Config {
 		Encode: Encode{Format: "json"},
 		Deliver: Deliver{
 			Topic:           "dns",
+			Key:             keys[0],
 			Compression:     "snappy",
 			Mode:            AtLeastOnce,
 			Acks:            "auto",

@@ -76,6 +76,7 @@ deliver:
   - k1:9092
   - "[2001:db8::1]:9092"
   topic: "53"
+  key: client_ip
   compression: zstd
   mode: at-least-once
   acks: all
@@ -136,7 +137,7 @@ func everythingWant() Config {
 			FragmentAge: 10 * time.Second},
 		Match:  Match{Emit: "transactions", Timeout: 2 * time.Second, Memory: 2 << 20},
 		Encode: Encode{Format: "json"},
-		Deliver: Deliver{Brokers: []string{"k1:9092", "[2001:db8::1]:9092"}, Topic: "53",
+		Deliver: Deliver{Brokers: []string{"k1:9092", "[2001:db8::1]:9092"}, Topic: "53", Key: "client_ip",
 			Compression: "zstd", Mode: AtLeastOnce, Acks: "all", SpoolAfter: 3 * time.Second,
 			Durable: true, DeadLetter: "dead.jsonl", DeadLetterMax: 1 << 20, BatchSize: 700_000,
 			RequestTimeout: 3 * time.Second, TimestampMaxAge: 90 * time.Minute,
@@ -301,7 +302,7 @@ func TestBindDefinesTheFlagsOfTheArchitecture(t *testing.T) {
 	}
 	want := []string{"brokers list ", "compression string snappy", "config string ",
 		"delivery string at-least-once", "dnstap string ", "emit string messages", "format string json",
-		"grace duration 10s", "http string 127.0.0.1:9953", "interface string ", "ledger string ", "memory size 96MiB",
+		"grace duration 10s", "http string 127.0.0.1:9953", "interface string ", "key string none", "ledger string ", "memory size 96MiB",
 		"ports list 53", "read string ", "sasl-mechanism string none", "sasl-password-file string ",
 		"sasl-user string ", "sensor string " + host, "spool-dir string ", "spool-max size 0", "tls bool false", "tls-ca string ",
 		"tls-cert string ", "tls-key string ", "topic string dns", "tunnels list "}

@@ -82,6 +82,10 @@ func options(c *Config) []option {
 			help: "Kafka brokers to begin with, each as host:port."},
 		{key: "deliver.topic", flag: "topic", value: text(&deliver.Topic),
 			help: "Kafka topic of the records."},
+		{key: "deliver.key", flag: "key", value: text(&deliver.Key),
+			help: "Field that is the Kafka key of a record: " + strings.Join(keys, ", ") + ". Records of " +
+				"one key go to one partition, the one that the Java client would choose, in their " +
+				"order. Without a key they go wherever they get through."},
 		{key: "deliver.compression", flag: "compression", value: text(&deliver.Compression),
 			help: "How batches are compressed: " + strings.Join(compressions, ", ") + "."},
 		{key: "deliver.mode", flag: "delivery", value: text(&deliver.Mode),

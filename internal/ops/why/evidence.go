@@ -31,8 +31,8 @@ func evidence(a ask.Answer) []Fact {
 	if d.LastAck.IsZero() {
 		add("last acknowledgement", "none since the start of the sensor, %s ago", age(a, a.Detail.Started))
 	} else {
-		add("last acknowledgement", "%s ago, of %s so far", age(a, d.LastAck),
-			number(a.Ledger.Acknowledged, "record"))
+		add("last acknowledgement", "%s ago, of %s so far%s", age(a, d.LastAck),
+			number(a.Ledger.Acknowledged, "record"), earlier(a))
 	}
 	oldest := "nothing waits"
 	if d.OldestAge > 0 {
@@ -50,6 +50,16 @@ func evidence(a ask.Answer) []Fact {
 		add("memory", "%s of %s", bytes(p.Resident), bytes(p.Limit))
 	}
 	return facts
+}
+
+// earlier says how many records of earlier runs were acknowledged, if there are any.
+func earlier(a ask.Answer) string {
+	for _, s := range a.Ledger.Stages {
+		if n := s.Detail["replayed"]; s.Stage == "deliver" && n > 0 {
+			return ", and " + ledger.Number(n) + " of earlier runs"
+		}
+	}
+	return ""
 }
 
 func spool(a ask.Answer) []Fact {
@@ -95,7 +105,7 @@ func tried(a ask.Answer) string {
 
 func partitions(d ask.Delivery) []Fact {
 	if len(d.Leaders) == 0 {
-		return []Fact{{"partitions", "unknown: the cluster was not reached"}}
+		return []Fact{{"partitions", "unknown: the cluster has not told them yet"}}
 	}
 	failing := 0
 	var bad []string
@@ -177,8 +187,8 @@ func drops(a ask.Answer) []Fact {
 	var parts []string
 	for _, s := range a.Ledger.Stages {
 		for _, reason := range sortedReasons(s.Dropped) {
-			if s.Stage == "decode" || reason == "kernel" {
-				continue // what is no DNS, or is told above
+			if s.Stage == "decode" || reason == "kernel" || s.Stage == "deliver" && strings.HasPrefix(reason, "spool_") {
+				continue // what is no DNS, or is told above, or by the line of the spool
 			}
 			parts = append(parts, fmt.Sprintf("%s: %s of %s", s.Stage, number(s.Dropped[reason], strings.TrimSuffix(s.Unit, "s")),
 				reason))

@@ -44,7 +44,7 @@ var actions = map[string][]string{
 	"spooling": {"nothing, if the backlog gets smaller: dnsluice top shows it",
 		"else give the topic more partitions or the brokers more room: they take less than comes"},
 	"disk_full": {"free space where the spool is, or mend its disk: it is tried again by itself"},
-	"dropping": {"bring the brokers back, or make them keep up: see the other states in the log",
+	"dropping": {"bring the brokers back, or make them keep up: the last error and dnsluice check say more",
 		"until then more room loses less: --spool-dir, --spool-max, --memory"},
 	"lane_stuck":     {"see the log for the goroutines; the service manager starts the sensor again"},
 	"delivery_stuck": {"see the log for the goroutines; the service manager starts the sensor again"},
@@ -60,13 +60,20 @@ func next(a ask.Answer) []string {
 		all = []string{"see the log of the sensor, and what dnsluice check says"}
 	}
 	all = append([]string{}, all...)
+	for _, b := range a.Detail.Delivery.Behind {
+		all = append(all, actions[b]...)
+	}
 	if n := kernel(a); n > 0 && n*1000 > a.Ledger.Packets {
 		all = append(all, fmt.Sprintf("the kernel drops packets (%.1f %%): give lanes more ring "+
 			"(capture.ring_size) or the sensor more cores", 100*float64(n)/float64(max(a.Ledger.Packets, 1))))
 	}
 	if s := a.Detail.Delivery.Spool; s != nil && s.FullIn > 0 && s.FullIn < 3600 {
+		room := "give it more room (--spool-max)"
+		if s.Free < s.MaxBytes-min(s.Bytes, s.MaxBytes) {
+			room = "free space on its disk"
+		}
 		all = append(all, "the spool is full within the hour, and the oldest records are dropped then: "+
-			"give it more room (--spool-max), or bring the brokers back first")
+			room+", or bring the brokers back first")
 	}
 	return all
 }

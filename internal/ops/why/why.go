@@ -59,15 +59,19 @@ func Explain(a ask.Answer) Explanation {
 // told tells whether the sensor said more than its state.
 func told(a ask.Answer) bool { return !a.Detail.Time.IsZero() }
 
-// meaning is the sentence of the state without the state and its time, which stand before it.
+// meaning is the sentence of the state without the state and its time, which stand before it, and
+// without what waits on disk, which follows.
 func meaning(s ask.State) string {
-	prefix := s.Name + " since "
-	if rest, ok := strings.CutPrefix(s.Sentence, prefix); ok {
-		if _, words, ok := strings.Cut(rest, "Z: "); ok {
-			return words
+	words := s.Sentence
+	if rest, ok := strings.CutPrefix(words, s.Name+" since "); ok {
+		if _, rest, ok = strings.Cut(rest, "Z: "); ok {
+			words = rest
 		}
 	}
-	return s.Sentence
+	if i := strings.LastIndex(words, "; "); i >= 0 && strings.HasSuffix(words, " records wait on disk") {
+		words = words[:i]
+	}
+	return words
 }
 
 // waiting says what is not acknowledged yet.

@@ -70,7 +70,7 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		}), false, []string{"12,345 records wait in memory, the oldest for 2m10s"},
 			[]string{"connection refused?[2J", "none since the start of the sensor, 1h0m ago", "3 calls failed",
 				"client replaced 2 times; a connection of its own failed 3s ago: refused as well", "none is open",
-				"unknown: the cluster was not reached", "nc -vz"},
+				"unknown: the cluster has not told them yet", "nc -vz"},
 			[]string{"\x1b"}},
 		{"a spool that fills", sensor("unreachable", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{Records: 1_000_000, Bytes: 2 << 30, MaxBytes: 10 << 30,
@@ -78,6 +78,24 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		}), false, []string{"0 records wait in memory and 1,000,000 on disk, and the spool is full in 8m0s"},
 			[]string{"1,000,000 records, 2.0 GiB of 10.0 GiB; 50.0 GiB free on its disk; full in 8m0s at the present rate",
 				"the oldest is there for 2m0s", "the spool is full within the hour"}, nil},
+		{"what waits on disk is told once", sensor("unreachable", func(a *ask.Answer) {
+			a.State.Sentence += "; 12345 records wait on disk"
+			a.Ledger.Held, a.Detail.Delivery.Spool = 7, &ask.Spool{Records: 12345, Bytes: 1000, MaxBytes: 1 << 20}
+		}), false, []string{"what that means; 7 records wait in memory and 12,345 on disk"}, nil,
+			[]string{"12345"}},
+		{"a disk that fills before the spool is at its limit", sensor("unreachable", func(a *ask.Answer) {
+			a.Detail.Delivery.Spool = &ask.Spool{Records: 9, MaxBytes: 10 << 30, Free: 1 << 20, FullIn: 9}
+		}), false, nil, []string{"free space on its disk, or bring"}, []string{"--spool-max"}},
+		{"records of an earlier run", sensor("flowing", func(a *ask.Answer) {
+			a.Ledger.Stages[1].Detail["replayed"] = 33310
+		}), true, nil, []string{"of 900 records so far, and 33,310 of earlier runs"}, nil},
+		{"a full spool, and why", sensor("dropping", func(a *ask.Answer) {
+			a.Detail.Delivery.Behind = []string{"disk_full", "unreachable"}
+			lost := map[string]uint64{"spool_full": 5}
+			a.Ledger.Stages[1].Dropped = lost
+			a.Ledger.Stages = append(a.Ledger.Stages, ledger.Stage{Stage: "spool", Unit: "records", Dropped: lost})
+		}), false, nil, []string{"free space where the spool is", "nc -vz", "lost                  spool: 5 records of spool_full"},
+			[]string{"deliver: 5 records"}},
 		{"a backlog while all flows", sensor("flowing", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{Records: 10, Bytes: 1000, MaxBytes: 1 << 20}
 		}), true, []string{"10 on disk"}, []string{"10 records, 1.0 KiB of 1.0 MiB"}, nil},

@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+func keyed(c *Config) { c.Keyed = true }
+
+// inOrder checks that the records of each key are in one partition, in the order that they came.
+func (r *rig) inOrder() {
+	r.Helper()
+	last, where := map[string]uint64{}, map[string]int{}
+	for p, l := range r.c.logs {
+		for _, v := range l.values {
+			key := string(keyOf(v))
+			if key == "" {
+				continue
+			}
+			if before, seen := last[key]; seen && (before >= v || where[key] != p) {
+				r.Fatalf("%s: %d in partition %d comes after %d in %d", key, v, p, before, where[key])
+			}
+			last[key], where[key] = v, p
+		}
+	}
+	if len(last) < 30 {
+		r.Errorf("%d keys arrived", len(last))
+	}
+}
+
+func TestRecordsOfAKeyAreInOnePartitionInTheirOrder(t *testing.T) {
+	for name, codec := range map[string]record.Codec{"uncompressed": record.None, "snappy": record.Snappy} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 12, 8, keyed, func(c *Config) { c.Codec = codec })
+				r.c.onProduce = func(int32) outcome { // a broker that is at times away
+					if r.c.requests%7 == 0 {
+						return outcome{err: &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}}
+					}
+					return fine
+				}
+				in := r.d.FileIntake(r.hard)
+				r.fill(in, 5000, 100) // before anything is known of the topic
+				r.run()
+				for range 40 {
+					r.put(in, 2500)
+					r.fill(in, 50, 20_000)
+				}
+				n := r.finish(in)
+				r.check(n)
+				r.inOrder()
+				if n.Acknowledged != r.next || n.Redelivered != 0 {
+					t.Errorf("%d put, %+v", r.next, n)
+				}
+			})
+		})
+	}
+}
+
+func TestOneWithoutALeaderHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, 70, keyed)
+		r.c.leaders[1] = NoLeader
+		r.run()
+		in := r.d.LiveIntake()
+		for range 30 {
+			r.put(in, 100)
+			time.Sleep(300 * time.Millisecond) // virtual
+		}
+		time.Sleep(10 * time.Second) // virtual: the state is patient with one among many
+		r.put(in, 0)
+		synctest.Wait()
+		r.c.mu.Lock()
+		got, stuck := len(r.c.logs[0].values)+len(r.c.logs[2].values), len(r.c.logs[1].values)
+		r.c.mu.Unlock()
+		want := 0
+		for v := range r.next {
+			if key := keyOf(v); key == nil || record.Partition(key, 3) != 1 {
+				want++
+			}
+		}
+		if stuck != 0 || got != want {
+			t.Errorf("%d in the others, of %d; %d in the one without a leader", got, want, stuck)
+		}
+		if s := r.d.Status(); s.State != NoLeaderState {
+			t.Errorf("%+v", s)
+		}
+		r.c.mu.Lock()
+		r.c.leaders[1] = 0
+		r.c.mu.Unlock()
+		n := r.finish(in)
+		r.check(n)
+		r.inOrder()
+		if n.Acknowledged != r.next {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+func TestWhatWaitsForALeaderWaitsOnDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 3, 12, keyed)
+		r.c.leaders[1] = NoLeader
+		r.run()
+		in := r.d.LiveIntake()
+		for range 100 {
+			r.put(in, 2000)
+			time.Sleep(200 * time.Millisecond) // virtual
+		}
+		if st := s.Stats(); st.Records == 0 {
+			t.Errorf("nothing is on disk: %+v", r.d.Counters())
+		}
+		if n := r.d.Counters(); n.Dropped != [NumReasons]uint64{} {
+			t.Errorf("%+v", n)
+		}
+		r.c.mu.Lock()
+		r.c.leaders[1] = 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+// TestPartitionsAreAdded counts on the cluster to refuse what is where it does not belong any more:
+// it looks at the partitions that there are now.
+func TestPartitionsAreAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 12, keyed)
+		r.c.leaders[0], r.c.leaders[1] = NoLeader, NoLeader // so that batches wait
+		r.run()
+		in := r.d.LiveIntake()
+		for range 5 {
+			r.fill(in, 500, 100)
+			in.Flush()
+			time.Sleep(time.Second) // virtual
+		}
+		more := newCluster(t, 5)
+		r.c.mu.Lock()
+		r.c.logs, r.c.leaders = more.logs, more.leaders
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		r.fill(in, 500, 100)
+		n := r.finish(in)
+		r.check(n)
+		for p, l := range r.c.logs {
+			if len(l.values) == 0 {
+				t.Errorf("partition %d got nothing", p)
+			}
+		}
+		if n.Acknowledged != r.next || n.Redelivered != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+func TestWhatComesFromDiskGoesWhereItsKeysSay(t *testing.T) {
+	for name, partitions := range map[string]int{"the same partitions": 3, "more partitions": 7} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, s := withSpool(t, 3, 12, keyed)
+				r.c.onLeaders = func() error {
+					return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+				}
+				r.run()
+				in := r.d.LiveIntake()
+				for range 5 { // sealed while nobody knows how many partitions there are
+					r.put(in, 2000)
+					time.Sleep(3 * time.Second) // virtual
+				}
+				r.c.mu.Lock()
+				r.c.onLeaders = func() error {
+					clear(r.c.leaders)
+					for i := range r.c.leaders {
+						r.c.leaders[i] = NoLeader
+					}
+					return nil
+				}
+				r.c.mu.Unlock()
+				time.Sleep(time.Minute) // virtual
+				for range 5 {           // and when it is known
+					r.put(in, 2000)
+					time.Sleep(3 * time.Second) // virtual
+				}
+				in.Close()
+				r.d.Finish()
+				r.cancel()
+				if err := <-r.done; err != nil {
+					t.Error(err)
+				}
+				n := r.settled()
+				if n.Spooled != r.next {
+					t.Fatalf("%d put, %+v", r.next, n)
+				}
+				s.Close()
+				r.c.logs = newCluster(t, partitions).logs
+				r.c.leaders = make([]int32, partitions)
+				again := s.reopen()
+				next := r.restart(again)
+				n = next.finish(next.d.FileIntake(next.hard))
+				next.check(n)
+				if n.Replayed != r.next || len(r.c.received()) != int(r.next) {
+					t.Errorf("%d put, %d arrived: %+v", r.next, len(r.c.received()), n)
+				}
+			})
+		})
+	}
+}
+
+func TestWhatIsTooLargeForABrokerIsSplitWithKeys(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, 8, keyed)
+		r.c.limit = 5000
+		r.c.poison = map[uint64]bool{333: true}
+		r.run()
+		in := r.d.FileIntake(r.hard)
+		r.fill(in, 3000, 300)
+		n := r.finish(in)
+		r.inOrder()
+		if n.Acknowledged != r.next-1 || n.Dropped[RejectedByBroker] != 1 || n.Split == 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+func TestALaneWithKeysAllocatesNothing(t *testing.T) {
+	r := newRig(t, 3, 8, keyed)
+	in := r.d.LiveIntake()
+	key, value := []byte("192.0.2.1"), make([]byte, 200)
+	if n := testing.AllocsPerRun(1000, func() {
+		in.Commit(append(in.Value(time.Hour.Nanoseconds(), key), value...))
+	}); n != 0 {
+		t.Errorf("%v allocations for each record", n)
+	}
+	in.Close()
+	r.d.abandon()
+}
+
+// TestWhatIsLeftHalfDoneOnDiskIsCountedAsRepeated ends a run while one part of a frame is
+// acknowledged and another waits for a leader.
+func TestWhatIsLeftHalfDoneOnDiskIsCountedAsRepeated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 3, 12, keyed)
+		r.c.onLeaders = func() error {
+			return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+		}
+		r.run()
+		in := r.d.LiveIntake()
+		r.put(in, 2000)
+		in.Flush()
+		time.Sleep(10 * time.Second) // virtual
+		r.c.mu.Lock()
+		r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		in.Close()
+		r.d.Finish()
+		r.cancel()
+		if err := <-r.done; err != nil {
+			t.Error(err)
+		}
+		n := r.settled()
+		if n.Acknowledged == 0 || n.Spooled == 0 {
+			t.Fatalf("%+v", n)
+		}
+		s.Close()
+		again := s.reopen()
+		next := r.restart(again)
+		n2 := next.finish(next.d.FileIntake(next.hard))
+		twice := 0
+		for _, times := range r.c.received() {
+			twice += times - 1
+		}
+		if twice == 0 || uint64(twice) > n.Redelivered+n2.Redelivered || len(r.c.received()) != 2000 {
+			t.Errorf("%d twice, of %d: %+v, %+v", twice, len(r.c.received()), n, n2)
+		}
+	})
+}
