@@ -6,7 +6,7 @@ DEMOFOR ?= 20s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka incident
+.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka incident reliability
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -26,9 +26,9 @@ race: ## the same, floods shortened, with the race detector, which needs a C com
 lint: ## formatting, vet, staticcheck, generated files, the rules of the tree
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags kafka ./test/kafka/...
+	$(GO) vet -tags kafka,drills ./test/...
 	$(GO) tool staticcheck ./...
-	$(GO) tool staticcheck -tags kafka ./test/kafka/...
+	$(GO) tool staticcheck -tags kafka,drills ./test/...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 ./test/layout
 	@sums=$$(cat $(GENERATED) | sha256sum); $(MAKE) -s generate; \
@@ -59,3 +59,11 @@ test-kafka: ## against a real Kafka, which needs Java 17 and Maven
 
 incident: build ## the incident and dnsluice side by side, a minute; needs a C compiler
 	cd bench/incident && CGO_ENABLED=1 $(GO) run . -dnsluice ../../bin/dnsluice
+
+reliability: ## all drills, also on a real Kafka if Java is there, and docs/reliability.md from their results
+	@rm -f bin/drills.jsonl; mkdir -p bin
+	DNSLUICE_DRILLS=$(CURDIR)/bin/drills.jsonl $(GO) test -count=1 -timeout 30m -tags drills ./test/drills/... \
+	  ./internal/deliver/... ./internal/capture/afpacket
+	if command -v java >/dev/null && command -v mvn >/dev/null; then test/kafka/kafka.sh install && \
+	  DNSLUICE_DRILLS=$(CURDIR)/bin/drills.jsonl $(GO) test -count=1 -timeout 60m -tags kafka,drills ./test/kafka/...; fi
+	$(GO) run ./test/drills/table < bin/drills.jsonl > docs/reliability.md

@@ -13,7 +13,8 @@
 #
 #   kafka.sh check                          say in one line what is missing, exit 1 if anything is
 #   kafka.sh configure FOLDER BROKER:CONTROLLER...   write and format a node for each pair of ports;
-#                                           the file FOLDER/extra.properties is added to each node
+#                                           the file FOLDER/extra.properties is added to each node,
+#                                           FOLDER/extra-I.properties to node I
 #   kafka.sh run FOLDER I                   be node I (exec: the process id is Java's)
 #
 # The jars live in $DNSLUICE_KAFKA, default ${XDG_CACHE_HOME:-$HOME/.cache}/dnsluice/kafka-VERSION;
@@ -113,6 +114,7 @@ num.io.threads=2
 log.cleaner.dedupe.buffer.size=2097152
 EOF
   [ ! -f "$1/extra.properties" ] || cat "$1/extra.properties"
+  [ ! -f "$1/extra-$2.properties" ] || cat "$1/extra-$2.properties"
 }
 
 configure() {

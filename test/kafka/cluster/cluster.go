@@ -35,6 +35,8 @@ type Cluster struct {
 	extra  []string // lines added to each node's properties
 	dir    string
 	nodes  []*node
+
+	listener *Listener // beside the one in plain text; nil is none
 }
 
 // Option changes how Start configures the nodes.
@@ -116,20 +118,25 @@ func (c *Cluster) boot(n int) error {
 	if err := os.WriteFile(filepath.Join(c.dir, "extra.properties"), extra, 0o644); err != nil {
 		return err
 	}
-	ports, err := freePorts(2 * n)
+	each := c.portsPerNode()
+	ports, err := freePorts(each * n)
 	if err != nil {
 		return err
 	}
 	args := []string{"configure", c.dir}
 	for i := range n {
-		args = append(args, fmt.Sprintf("%d:%d", ports[2*i], ports[2*i+1]))
+		mine := ports[each*i : each*(i+1)]
+		nd := &node{id: i + 1, addr: fmt.Sprintf("127.0.0.1:%d", mine[0]), dir: c.dir}
+		c.nodes = append(c.nodes, nd)
+		if err := c.writeListener(nd, mine); err != nil {
+			return err
+		}
+		args = append(args, fmt.Sprintf("%d:%d", mine[0], mine[1]))
 	}
 	if out, err := c.command(ctx, args...).CombinedOutput(); err != nil {
 		return fmt.Errorf("cluster: configure: %w: %s", err, out)
 	}
-	for i := range n {
-		nd := &node{id: i + 1, addr: fmt.Sprintf("127.0.0.1:%d", ports[2*i]), dir: c.dir}
-		c.nodes = append(c.nodes, nd)
+	for _, nd := range c.nodes {
 		if err := nd.start(c.runs(nd)); err != nil {
 			return err
 		}
@@ -178,19 +185,22 @@ func (c *Cluster) Stop(i int) {
 	}
 }
 
-// Restart starts node i again after Kill or Stop, with the same ports and data, and waits until it
+// Restart starts nodes again after Kill or Stop, with the same ports and data, and waits until they
 // and the others that run know each other.
-func (c *Cluster) Restart(i int) {
+func (c *Cluster) Restart(nodes ...int) {
 	c.t.Helper()
-	nd := c.nodes[i]
-	if nd.running() {
-		c.t.Fatalf("cluster: node %d runs already", i)
-	}
 	ctx, cancel := context.WithTimeout(context.Background(), startWithin)
 	defer cancel()
-	err := nd.start(c.runs(nd))
-	if err = errors.Join(err, c.ready(ctx)); err != nil {
-		c.t.Fatalf("cluster: restart of node %d: %v\n%s", i, err, c.logTail())
+	var errs []error
+	for _, i := range nodes {
+		nd := c.nodes[i]
+		if nd.running() {
+			c.t.Fatalf("cluster: node %d runs already", i)
+		}
+		errs = append(errs, nd.start(c.runs(nd)))
+	}
+	if err := errors.Join(append(errs, c.ready(ctx))...); err != nil {
+		c.t.Fatalf("cluster: restart of nodes %v: %v\n%s", nodes, err, c.logTail())
 	}
 }
 

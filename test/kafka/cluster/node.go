@@ -19,6 +19,8 @@ type node struct {
 	addr string // of the broker's listener
 	dir  string // of the cluster
 
+	behind string // the address of the additional listener, if there is one
+
 	process *os.Process
 	exited  chan struct{} // closed when the process has been waited for
 }
