@@ -136,6 +136,9 @@ func (h *health) lastError(state State, sc scene, now time.Time) string {
 		return fault.Error()
 	case state == RejectedState && h.refusal != nil:
 		return h.refusal.Error()
+	case state == Throttled:
+		return fmt.Sprintf("the broker's quota asks for a pause of %s",
+			sc.throttled.Sub(now).Round(time.Millisecond))
 	case state == NoAnswer:
 		return fmt.Sprintf("nothing was acknowledged for %s", now.Sub(h.progress).Round(100*time.Millisecond))
 	}
