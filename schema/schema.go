@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package schema is the one definition of the record, version 1. Everything that names a field
-// is generated from the tables here or tested against them: the keys of the JSON encoder, the
-// JSON Schema and the page of the manual (go generate ./schema).
+// is generated from the tables here or tested against them: the keys of the JSON encoder and the
+// tags of the Protobuf encoder, the two schemas and the page of the manual (go generate ./schema).
 package schema
 
 import _ "embed" // for JSON
@@ -12,15 +12,16 @@ import _ "embed" // for JSON
 // Version is the value of the field v.
 const Version = 1
 
-// Type is the JSON type of a field.
+// Type is the type of a field, in JSON unless another is named.
 type Type string
 
-// The types of fields. Integers are never negative and fit 64 bits.
+// The types of fields. Integers are never negative.
 const (
-	Integer Type = "integer"
+	Integer Type = "integer" // below 1<<31, so that it fits an int in any language
+	Long    Type = "long"    // an integer that may be larger; it fits 64 bits
 	String  Type = "string"
 	Boolean Type = "boolean"
-	Time    Type = "time"    // a string: RFC 3339, nanoseconds, UTC
+	Time    Type = "time"    // a string: RFC 3339, nanoseconds, UTC; a number in Protobuf
 	Address Type = "address" // a string: IPv4, or IPv6 as in RFC 5952
 	Object  Type = "object"  // Fields of Of
 	Array   Type = "array"   // of objects with the fields of Of
@@ -40,6 +41,7 @@ const (
 // Field is one field of the record or of an object in it, in the order of the JSON text.
 type Field struct {
 	Name     string // the key
+	Number   int    // of the field in Protobuf, which testdata/numbers.txt keeps for good
 	Type     Type
 	Presence Presence
 	Of       []Field // the fields of an Object, or of each object of an Array
@@ -64,184 +66,184 @@ const (
 )
 
 var rr = []Field{
-	{Name: "name", Type: String, Presence: Always, Doc: "owner, written as qname"},
-	{Name: "type", Type: String, Presence: Always, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
-	{Name: "class", Type: String, Presence: Always, Doc: "IN, CH, HS, NONE, ANY, or CLASS123 (RFC 3597)"},
-	{Name: "ttl", Type: Integer, Presence: Always, Doc: "seconds"},
-	{Name: "data", Type: String, Presence: Always, Doc: "the data in zone-file presentation format; names in it keep their case and end in a dot; unknown types and data that does not fit its type as \\# (RFC 3597)"},
+	{Name: "name", Number: 1, Type: String, Presence: Always, Doc: "owner, written as qname"},
+	{Name: "type", Number: 2, Type: String, Presence: Always, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
+	{Name: "class", Number: 3, Type: String, Presence: Always, Doc: "IN, CH, HS, NONE, ANY, or CLASS123 (RFC 3597)"},
+	{Name: "ttl", Number: 4, Type: Long, Presence: Always, Doc: "seconds"},
+	{Name: "data", Number: 5, Type: String, Presence: Always, Doc: "the data in zone-file presentation format; names in it keep their case and end in a dot; unknown types and data that does not fit its type as \\# (RFC 3597)"},
 }
 
 var question = []Field{
-	{Name: "name", Type: String, Presence: Always, Doc: "written as qname"},
-	{Name: "type", Type: String, Presence: Always, Doc: "written as qtype"},
-	{Name: "class", Type: String, Presence: Always, Doc: "written as qclass"},
+	{Name: "name", Number: 1, Type: String, Presence: Always, Doc: "written as qname"},
+	{Name: "type", Number: 2, Type: String, Presence: Always, Doc: "written as qtype"},
+	{Name: "class", Number: 3, Type: String, Presence: Always, Doc: "written as qclass"},
 }
 
 var edns = []Field{
-	{Name: "version", Type: Integer, Presence: Always, Doc: "EDNS version"},
-	{Name: "udp_size", Type: Integer, Presence: Always, Doc: "largest UDP message that the sender takes"},
-	{Name: "do", Type: Boolean, Presence: Always, Doc: "DNSSEC OK (RFC 3225)"},
-	{Name: "ecs", Type: String, Presence: Known, Doc: "client subnet as prefix (RFC 7871)"},
-	{Name: "ecs_scope", Type: Integer, Presence: Known, Doc: "scope prefix length of that, when it is not 0"},
-	{Name: "cookie", Type: String, Presence: Known, Doc: "client and server cookie in hex (RFC 7873)"},
-	{Name: "nsid", Type: String, Presence: Known, Doc: "name server identifier: text when it is printable ASCII, else 0x and hex (RFC 5001)"},
-	{Name: "ede", Type: Array, Presence: Known, Doc: "extended errors (RFC 8914)", Of: []Field{
-		{Name: "code", Type: Integer, Presence: Always, Doc: "info code"},
-		{Name: "name", Type: String, Presence: Known, Doc: "of the code in the IANA registry"},
-		{Name: "text", Type: String, Presence: Known, Doc: "extra text"},
+	{Name: "version", Number: 1, Type: Integer, Presence: Always, Doc: "EDNS version"},
+	{Name: "udp_size", Number: 2, Type: Integer, Presence: Always, Doc: "largest UDP message that the sender takes"},
+	{Name: "do", Number: 3, Type: Boolean, Presence: Always, Doc: "DNSSEC OK (RFC 3225)"},
+	{Name: "ecs", Number: 4, Type: String, Presence: Known, Doc: "client subnet as prefix (RFC 7871)"},
+	{Name: "ecs_scope", Number: 5, Type: Integer, Presence: Known, Doc: "scope prefix length of that, when it is not 0"},
+	{Name: "cookie", Number: 6, Type: String, Presence: Known, Doc: "client and server cookie in hex (RFC 7873)"},
+	{Name: "nsid", Number: 7, Type: String, Presence: Known, Doc: "name server identifier: text when it is printable ASCII, else 0x and hex (RFC 5001)"},
+	{Name: "ede", Number: 8, Type: Array, Presence: Known, Doc: "extended errors (RFC 8914)", Of: []Field{
+		{Name: "code", Number: 1, Type: Integer, Presence: Always, Doc: "info code"},
+		{Name: "name", Number: 2, Type: String, Presence: Known, Doc: "of the code in the IANA registry"},
+		{Name: "text", Number: 3, Type: String, Presence: Known, Doc: "extra text"},
 	}},
-	{Name: "padding", Type: Integer, Presence: Known, Doc: "bytes of padding (RFC 7830)"},
-	{Name: "options", Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come again; of the first 64 options", Of: []Field{
-		{Name: "code", Type: Integer, Presence: Always, Doc: "option code"},
-		{Name: "name", Type: String, Presence: Always, Doc: "of the code in the IANA registry, or OPT123"},
-		{Name: "data", Type: String, Presence: Always, Doc: "numbers and names as text where the option has such, else hex"},
+	{Name: "padding", Number: 9, Type: Integer, Presence: Known, Doc: "bytes of padding (RFC 7830)"},
+	{Name: "options", Number: 10, Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come again; of the first 64 options", Of: []Field{
+		{Name: "code", Number: 1, Type: Integer, Presence: Always, Doc: "option code"},
+		{Name: "name", Number: 2, Type: String, Presence: Always, Doc: "of the code in the IANA registry, or OPT123"},
+		{Name: "data", Number: 3, Type: String, Presence: Always, Doc: "numbers and names as text where the option has such, else hex"},
 	}},
-	{Name: "rest", Type: String, Presence: Known, Doc: "bytes after the last whole option, or the 64th, in hex"},
+	{Name: "rest", Number: 11, Type: String, Presence: Known, Doc: "bytes after the last whole option, or the 64th, in hex"},
 }
 
 var policy = []Field{
-	{Name: "type", Type: String, Presence: Always, Doc: "kind of policy, such as RPZ; empty when it was not told"},
-	{Name: "rule", Type: String, Presence: Known, Doc: "the rule that matched: in a response policy zone its name, written as qname"},
-	{Name: "action", Type: String, Presence: Known, Doc: "NXDOMAIN, NODATA, PASS, DROP, TRUNCATE, LOCAL_DATA, or ACTION7"},
-	{Name: "match", Type: String, Presence: Known, Doc: "what matched: QNAME, CLIENT_IP, RESPONSE_IP, NS_NAME, NS_IP, or MATCH6"},
-	{Name: "value", Type: String, Presence: Known, Doc: "its value: a name written as qname, or an address"},
+	{Name: "type", Number: 1, Type: String, Presence: Always, Doc: "kind of policy, such as RPZ; empty when it was not told"},
+	{Name: "rule", Number: 2, Type: String, Presence: Known, Doc: "the rule that matched: in a response policy zone its name, written as qname"},
+	{Name: "action", Number: 3, Type: String, Presence: Known, Doc: "NXDOMAIN, NODATA, PASS, DROP, TRUNCATE, LOCAL_DATA, or ACTION7"},
+	{Name: "match", Number: 4, Type: String, Presence: Known, Doc: "what matched: QNAME, CLIENT_IP, RESPONSE_IP, NS_NAME, NS_IP, or MATCH6"},
+	{Name: "value", Number: 5, Type: String, Presence: Known, Doc: "its value: a name written as qname, or an address"},
 }
 
 var malformed = []Field{
-	{Name: "reason", Type: String, Presence: Always, Doc: "why the message could not be read to its end"},
-	{Name: "offset", Type: Integer, Presence: Always, Doc: "of the first byte that makes no sense"},
-	{Name: "bytes", Type: String, Presence: Always, Doc: "the first 128 bytes of the message in hex"},
+	{Name: "reason", Number: 1, Type: String, Presence: Always, Doc: "why the message could not be read to its end"},
+	{Name: "offset", Number: 2, Type: Integer, Presence: Always, Doc: "of the first byte that makes no sense"},
+	{Name: "bytes", Number: 3, Type: String, Presence: Always, Doc: "the first 128 bytes of the message in hex"},
 }
 
 var heartbeat = []Field{
-	{Name: "last", Type: Boolean, Presence: Always, Doc: "true in the last one of a run, after which the sensor ends"},
-	{Name: "interval_ms", Type: Integer, Presence: Always, Doc: "until the next one, unless this is the last; a sensor that is silent for several is dead or cut off"},
-	{Name: "state", Type: String, Presence: Always, Doc: "how the sensor is: flowing, idle, spooling, unreachable and so on"},
-	{Name: "since", Type: Time, Presence: Always, Doc: "when it became so"},
-	{Name: "packets", Type: Integer, Presence: Always, Doc: "that capture was given; this and the next six are the totals of the ledger, since the start of the run"},
-	{Name: "messages", Type: Integer, Presence: Always, Doc: "DNS messages found in them"},
-	{Name: "records", Type: Integer, Presence: Always, Doc: "made of the messages, and earlier heartbeats"},
-	{Name: "acknowledged", Type: Integer, Presence: Always, Doc: "records that a broker has"},
-	{Name: "spooled", Type: Integer, Presence: Always, Doc: "records of this run that wait on disk alone"},
-	{Name: "dropped", Type: Integer, Presence: Always, Doc: "records that are lost"},
-	{Name: "held", Type: Integer, Presence: Always, Doc: "records in memory"},
-	{Name: "drops", Type: Array, Presence: Known, Doc: "what every stage has dropped, in its own unit; absent when nothing was", Of: []Field{
-		{Name: "stage", Type: String, Presence: Always, Doc: "of the path: capture, decode, deliver and so on"},
-		{Name: "reason", Type: String, Presence: Always, Doc: "as in the ledger and the metrics"},
-		{Name: "count", Type: Integer, Presence: Always, Doc: "packets, messages or records"},
+	{Name: "last", Number: 1, Type: Boolean, Presence: Always, Doc: "true in the last one of a run, after which the sensor ends"},
+	{Name: "interval_ms", Number: 2, Type: Long, Presence: Always, Doc: "until the next one, unless this is the last; a sensor that is silent for several is dead or cut off"},
+	{Name: "state", Number: 3, Type: String, Presence: Always, Doc: "how the sensor is: flowing, idle, spooling, unreachable and so on"},
+	{Name: "since", Number: 4, Type: Time, Presence: Always, Doc: "when it became so"},
+	{Name: "packets", Number: 5, Type: Long, Presence: Always, Doc: "that capture was given; this and the next six are the totals of the ledger, since the start of the run"},
+	{Name: "messages", Number: 6, Type: Long, Presence: Always, Doc: "DNS messages found in them"},
+	{Name: "records", Number: 7, Type: Long, Presence: Always, Doc: "made of the messages, and earlier heartbeats"},
+	{Name: "acknowledged", Number: 8, Type: Long, Presence: Always, Doc: "records that a broker has"},
+	{Name: "spooled", Number: 9, Type: Long, Presence: Always, Doc: "records of this run that wait on disk alone"},
+	{Name: "dropped", Number: 10, Type: Long, Presence: Always, Doc: "records that are lost"},
+	{Name: "held", Number: 11, Type: Long, Presence: Always, Doc: "records in memory"},
+	{Name: "drops", Number: 12, Type: Array, Presence: Known, Doc: "what every stage has dropped, in its own unit; absent when nothing was", Of: []Field{
+		{Name: "stage", Number: 1, Type: String, Presence: Always, Doc: "of the path: capture, decode, deliver and so on"},
+		{Name: "reason", Number: 2, Type: String, Presence: Always, Doc: "as in the ledger and the metrics"},
+		{Name: "count", Number: 3, Type: Long, Presence: Always, Doc: "packets, messages or records"},
 	}},
-	{Name: "lanes", Type: Array, Presence: Always, Doc: "all lanes of the run, that of the heartbeats the last", Of: []Field{
-		{Name: "lane", Type: Integer, Presence: Always, Doc: "its number"},
-		{Name: "seq", Type: Integer, Presence: Always, Doc: "the highest number given to a record; of the lane of the heartbeats, this one's"},
-		{Name: "dropped", Type: Integer, Presence: Always, Doc: "how many of the numbers up to that were dropped for lack of memory, or as too large: they are exactly the gaps so far that are not held, spooled or dropped later on (dropped, above, has all)"},
+	{Name: "lanes", Number: 13, Type: Array, Presence: Always, Doc: "all lanes of the run, that of the heartbeats the last", Of: []Field{
+		{Name: "lane", Number: 1, Type: Integer, Presence: Always, Doc: "its number"},
+		{Name: "seq", Number: 2, Type: Long, Presence: Always, Doc: "the highest number given to a record; of the lane of the heartbeats, this one's"},
+		{Name: "dropped", Number: 3, Type: Long, Presence: Always, Doc: "how many of the numbers up to that were dropped for lack of memory, or as too large: they are exactly the gaps so far that are not held, spooled or dropped later on (dropped, above, has all)"},
 	}},
-	{Name: "spool", Type: Object, Presence: Known, Doc: "the spool, when there is one", Of: []Field{
-		{Name: "records", Type: Integer, Presence: Always, Doc: "on disk, those of earlier runs too"},
-		{Name: "dropped", Type: Integer, Presence: Always, Doc: "records of earlier runs that were lost since the start of this one"},
+	{Name: "spool", Number: 14, Type: Object, Presence: Known, Doc: "the spool, when there is one", Of: []Field{
+		{Name: "records", Number: 1, Type: Long, Presence: Always, Doc: "on disk, those of earlier runs too"},
+		{Name: "dropped", Number: 2, Type: Long, Presence: Always, Doc: "records of earlier runs that were lost since the start of this one"},
 	}},
 }
 
 // Groups are the fields of a record, in the order of the JSON text.
 var Groups = []Group{
 	{Name: "identity", Of: OfAll, Fields: []Field{
-		{Name: "v", Type: Integer, Presence: Always, Doc: "version of this schema"},
-		{Name: "sensor", Type: String, Presence: Always, Doc: "name of the sensor"},
-		{Name: "run", Type: String, Presence: Always, Doc: "start of the process, sortable"},
-		{Name: "lane", Type: Integer, Presence: Always, Doc: "lane of the sensor that took the message; heartbeats have a lane of their own, behind the others"},
-		{Name: "seq", Type: Integer, Presence: Always, Doc: "number of the record: gapless from 1 per sensor, run and lane; a record that was dropped leaves its gap"},
+		{Name: "v", Number: 16, Type: Integer, Presence: Always, Doc: "version of this schema"},
+		{Name: "sensor", Number: 17, Type: String, Presence: Always, Doc: "name of the sensor"},
+		{Name: "run", Number: 18, Type: String, Presence: Always, Doc: "start of the process, sortable"},
+		{Name: "lane", Number: 19, Type: Integer, Presence: Always, Doc: "lane of the sensor that took the message; heartbeats have a lane of their own, behind the others"},
+		{Name: "seq", Number: 1, Type: Long, Presence: Always, Doc: "number of the record: gapless from 1 per sensor, run and lane; a record that was dropped leaves its gap"},
 	}},
 	{Name: "time", Of: OfAll, Fields: []Field{
-		{Name: "ts", Type: Time, Presence: Always, Doc: "when the (last) packet was captured, or with dnstap when the server sent or got the message; of a heartbeat when it was made: RFC 3339, nanoseconds, UTC"},
-		{Name: "latency_us", Type: Integer, Presence: Known, Doc: "from the (first) query to its response, microseconds; in records with both, and where the server that reports a response told when the query came"},
-		{Name: "reversed", Type: Boolean, Presence: Known, Doc: "true when the response has the earlier time, as packets out of order and clocks that are set have it; latency_us is 0 then"},
+		{Name: "ts", Number: 2, Type: Time, Presence: Always, Doc: "when the (last) packet was captured, or with dnstap when the server sent or got the message; of a heartbeat when it was made: RFC 3339, nanoseconds, UTC"},
+		{Name: "latency_us", Number: 20, Type: Long, Presence: Known, Doc: "from the (first) query to its response, microseconds; in records with both, and where the server that reports a response told when the query came"},
+		{Name: "reversed", Number: 21, Type: Boolean, Presence: Known, Doc: "true when the response has the earlier time, as packets out of order and clocks that are set have it; latency_us is 0 then"},
 	}},
 	{Name: "kind", Of: OfAll, Fields: []Field{
-		{Name: "kind", Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered; or heartbeat"},
-		{Name: "unpaired", Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone before its timeout: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
+		{Name: "kind", Number: 3, Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered; or heartbeat"},
+		{Name: "unpaired", Number: 22, Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone before its timeout: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
 	}},
 	{Name: "path", Fields: []Field{
-		{Name: "client_ip", Type: Address, Presence: Known, Doc: "the side that asks: source of a query, destination of a response; this and the next four are absent only with dnstap, where the server did not tell"},
-		{Name: "client_port", Type: Integer, Presence: Known, Doc: "its port"},
-		{Name: "server_ip", Type: Address, Presence: Known, Doc: "the side that answers"},
-		{Name: "server_port", Type: Integer, Presence: Known, Doc: "its port"},
-		{Name: "transport", Type: String, Presence: Known, Doc: "udp or tcp; with dnstap also dot, doh, doq, dnscrypt_udp, dnscrypt_tcp"},
-		{Name: "interface", Type: String, Presence: Known, Doc: "where it was captured"},
-		{Name: "vlan", Type: Integer, Presence: Known, Doc: "id of the (outermost) 802.1Q tag, outside or inside of tunnels"},
-		{Name: "inner_vlan", Type: Integer, Presence: Known, Doc: "id of the innermost tag, when there are several"},
-		{Name: "tunnel", Type: String, Presence: Known, Doc: "kinds of encapsulation that it came in, from the outside inwards, joined with /: mpls, pppoe, gre (NVGRE, too), pptp, erspan1, erspan2, erspan3, vxlan, vxlan-gpe, geneve, ipip, 6in4, 4in6, 6in6, etherip, gtp, l2tp, tzsp, teredo"},
-		{Name: "tunnel_id", Type: Integer, Presence: Known, Doc: "outermost id of a tunnel: VNI, GRE key (NVGRE's VSID is key / 256), MPLS label, TEID, or number of a session or call"},
-		{Name: "inner_tunnel_id", Type: Integer, Presence: Known, Doc: "innermost id of a tunnel, when there are several; two labels of one MPLS stack are two"},
-		{Name: "tunnel_src_ip", Type: Address, Presence: Known, Doc: "source of the outermost IP header, when a tunnel is in it; client_ip and server_ip are the innermost addresses"},
-		{Name: "tunnel_dst_ip", Type: Address, Presence: Known, Doc: "its destination"},
-		{Name: "fragmented", Type: Boolean, Presence: Known, Doc: "true when it came in several IP fragments"},
+		{Name: "client_ip", Number: 4, Type: Address, Presence: Known, Doc: "the side that asks: source of a query, destination of a response; this and the next four are absent only with dnstap, where the server did not tell"},
+		{Name: "client_port", Number: 5, Type: Integer, Presence: Known, Doc: "its port"},
+		{Name: "server_ip", Number: 6, Type: Address, Presence: Known, Doc: "the side that answers"},
+		{Name: "server_port", Number: 7, Type: Integer, Presence: Known, Doc: "its port"},
+		{Name: "transport", Number: 23, Type: String, Presence: Known, Doc: "udp or tcp; with dnstap also dot, doh, doq, dnscrypt_udp, dnscrypt_tcp"},
+		{Name: "interface", Number: 24, Type: String, Presence: Known, Doc: "where it was captured"},
+		{Name: "vlan", Number: 25, Type: Integer, Presence: Known, Doc: "id of the (outermost) 802.1Q tag, outside or inside of tunnels"},
+		{Name: "inner_vlan", Number: 26, Type: Integer, Presence: Known, Doc: "id of the innermost tag, when there are several"},
+		{Name: "tunnel", Number: 27, Type: String, Presence: Known, Doc: "kinds of encapsulation that it came in, from the outside inwards, joined with /: mpls, pppoe, gre (NVGRE, too), pptp, erspan1, erspan2, erspan3, vxlan, vxlan-gpe, geneve, ipip, 6in4, 4in6, 6in6, etherip, gtp, l2tp, tzsp, teredo"},
+		{Name: "tunnel_id", Number: 28, Type: Long, Presence: Known, Doc: "outermost id of a tunnel: VNI, GRE key (NVGRE's VSID is key / 256), MPLS label, TEID, or number of a session or call"},
+		{Name: "inner_tunnel_id", Number: 29, Type: Long, Presence: Known, Doc: "innermost id of a tunnel, when there are several; two labels of one MPLS stack are two"},
+		{Name: "tunnel_src_ip", Number: 30, Type: Address, Presence: Known, Doc: "source of the outermost IP header, when a tunnel is in it; client_ip and server_ip are the innermost addresses"},
+		{Name: "tunnel_dst_ip", Number: 31, Type: Address, Presence: Known, Doc: "its destination"},
+		{Name: "fragmented", Number: 32, Type: Boolean, Presence: Known, Doc: "true when it came in several IP fragments"},
 	}},
 	{Name: "dnstap", Fields: []Field{
-		{Name: "dnstap_type", Type: String, Presence: Known, Doc: "who reports the message, and where on its way: AUTH_QUERY, AUTH_RESPONSE, RESOLVER_..., CLIENT_..., FORWARDER_..., STUB_..., TOOL_..., UPDATE_..., or TYPE15; in all records that came by dnstap"},
-		{Name: "dnstap_identity", Type: String, Presence: Known, Doc: "name of the server that reports: text when it is printable ASCII, else 0x and hex"},
-		{Name: "dnstap_version", Type: String, Presence: Known, Doc: "of its software, written likewise"},
-		{Name: "dnstap_extra", Type: String, Presence: Known, Doc: "whatever else it says, written likewise"},
-		{Name: "query_zone", Type: String, Presence: Known, Doc: "zone or bailiwick that the query belongs to, written as qname"},
-		{Name: "http_protocol", Type: String, Presence: Known, Doc: "of DNS over HTTPS: HTTP1, HTTP2, HTTP3"},
-		{Name: "policy", Type: Object, Of: policy, Presence: Known, Doc: "the operator's policy that was applied"},
+		{Name: "dnstap_type", Number: 33, Type: String, Presence: Known, Doc: "who reports the message, and where on its way: AUTH_QUERY, AUTH_RESPONSE, RESOLVER_..., CLIENT_..., FORWARDER_..., STUB_..., TOOL_..., UPDATE_..., or TYPE15; in all records that came by dnstap"},
+		{Name: "dnstap_identity", Number: 34, Type: String, Presence: Known, Doc: "name of the server that reports: text when it is printable ASCII, else 0x and hex"},
+		{Name: "dnstap_version", Number: 35, Type: String, Presence: Known, Doc: "of its software, written likewise"},
+		{Name: "dnstap_extra", Number: 36, Type: String, Presence: Known, Doc: "whatever else it says, written likewise"},
+		{Name: "query_zone", Number: 37, Type: String, Presence: Known, Doc: "zone or bailiwick that the query belongs to, written as qname"},
+		{Name: "http_protocol", Number: 38, Type: String, Presence: Known, Doc: "of DNS over HTTPS: HTTP1, HTTP2, HTTP3"},
+		{Name: "policy", Number: 39, Type: Object, Of: policy, Presence: Known, Doc: "the operator's policy that was applied"},
 	}},
 	{Name: "header", Fields: []Field{
-		{Name: "id", Type: Integer, Presence: Always, Doc: "message id"},
-		{Name: "opcode", Type: String, Presence: Always, Doc: "QUERY, NOTIFY, UPDATE, ..., or OPCODE7"},
-		{Name: "rcode", Type: String, Presence: Always, Doc: "NOERROR, NXDOMAIN, ..., with the upper bits of EDNS, or RCODE24"},
-		{Name: "aa", Type: Boolean, Presence: Always, Doc: "authoritative answer"},
-		{Name: "tc", Type: Boolean, Presence: Always, Doc: "truncated"},
-		{Name: "rd", Type: Boolean, Presence: Always, Doc: "recursion desired"},
-		{Name: "ra", Type: Boolean, Presence: Always, Doc: "recursion available"},
-		{Name: "ad", Type: Boolean, Presence: Always, Doc: "authentic data"},
-		{Name: "cd", Type: Boolean, Presence: Always, Doc: "checking disabled"},
-		{Name: "size", Type: Integer, Presence: Always, Doc: "bytes of the DNS message"},
-		{Name: "qdcount", Type: Integer, Presence: Known, Doc: "entries that the header claims; the four counts are there when the arrays below are not whole: malformed, or omitted"},
-		{Name: "ancount", Type: Integer, Presence: Known, Doc: "see qdcount"},
-		{Name: "nscount", Type: Integer, Presence: Known, Doc: "see qdcount"},
-		{Name: "arcount", Type: Integer, Presence: Known, Doc: "see qdcount"},
+		{Name: "id", Number: 8, Type: Integer, Presence: Always, Doc: "message id"},
+		{Name: "opcode", Number: 40, Type: String, Presence: Always, Doc: "QUERY, NOTIFY, UPDATE, ..., or OPCODE7"},
+		{Name: "rcode", Number: 41, Type: String, Presence: Always, Doc: "NOERROR, NXDOMAIN, ..., with the upper bits of EDNS, or RCODE24"},
+		{Name: "aa", Number: 42, Type: Boolean, Presence: Always, Doc: "authoritative answer"},
+		{Name: "tc", Number: 43, Type: Boolean, Presence: Always, Doc: "truncated"},
+		{Name: "rd", Number: 44, Type: Boolean, Presence: Always, Doc: "recursion desired"},
+		{Name: "ra", Number: 45, Type: Boolean, Presence: Always, Doc: "recursion available"},
+		{Name: "ad", Number: 46, Type: Boolean, Presence: Always, Doc: "authentic data"},
+		{Name: "cd", Number: 47, Type: Boolean, Presence: Always, Doc: "checking disabled"},
+		{Name: "size", Number: 9, Type: Integer, Presence: Always, Doc: "bytes of the DNS message"},
+		{Name: "qdcount", Number: 48, Type: Integer, Presence: Known, Doc: "entries that the header claims; the four counts are there when the arrays below are not whole: malformed, or omitted"},
+		{Name: "ancount", Number: 49, Type: Integer, Presence: Known, Doc: "see qdcount"},
+		{Name: "nscount", Number: 50, Type: Integer, Presence: Known, Doc: "see qdcount"},
+		{Name: "arcount", Number: 51, Type: Integer, Presence: Known, Doc: "see qdcount"},
 	}},
 	{Name: "question", Fields: []Field{
-		{Name: "qname", Type: String, Presence: Known, Doc: "presentation format (RFC 4343 escapes), lower-cased, no final dot but for the root"},
-		{Name: "qtype", Type: String, Presence: Known, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
-		{Name: "qclass", Type: String, Presence: Known, Doc: "IN, CH, HS, NONE, ANY, or CLASS123"},
-		{Name: "questions", Type: Array, Of: question, Presence: Known, Doc: "all of them, when there are more than one"},
+		{Name: "qname", Number: 10, Type: String, Presence: Known, Doc: "presentation format (RFC 4343 escapes), lower-cased, no final dot but for the root"},
+		{Name: "qtype", Number: 11, Type: String, Presence: Known, Doc: "mnemonic of the IANA registry, or TYPE123 (RFC 3597)"},
+		{Name: "qclass", Number: 52, Type: String, Presence: Known, Doc: "IN, CH, HS, NONE, ANY, or CLASS123"},
+		{Name: "questions", Number: 53, Type: Array, Of: question, Presence: Known, Doc: "all of them, when there are more than one"},
 	}},
 	{Name: "query", Fields: []Field{
-		{Name: "retransmits", Type: Integer, Presence: Known, Doc: "queries with the same bytes that came before the response, and are in this record; in those of kind transaction and unanswered"},
-		{Name: "query_size", Type: Integer, Presence: Known, Doc: "bytes of the query, in records with both: all fields without query_ are of the response then"},
-		{Name: "query_rd", Type: Boolean, Presence: Known, Doc: "rd of the query"},
-		{Name: "query_ad", Type: Boolean, Presence: Known, Doc: "ad of the query"},
-		{Name: "query_cd", Type: Boolean, Presence: Known, Doc: "cd of the query"},
-		{Name: "query_edns", Type: Object, Of: edns, Presence: Known, Doc: "the OPT record of the query"},
-		{Name: "query_answers", Type: Array, Of: rr, Presence: Known, Doc: "answer section of the query; of an UPDATE: prerequisites"},
-		{Name: "query_authority", Type: Array, Of: rr, Presence: Known, Doc: "authority section of the query; of an UPDATE: updates"},
-		{Name: "query_additional", Type: Array, Of: rr, Presence: Known, Doc: "additional section of the query without OPT"},
-		{Name: "retry_of_id", Type: Integer, Presence: Known, Doc: "over TCP: id of the truncated answer over UDP that this query repeats, between the same addresses; a hint that may be missing"},
-		{Name: "retry_of_port", Type: Integer, Presence: Known, Doc: "client_port of that answer"},
-		{Name: "retry_after_us", Type: Integer, Presence: Known, Doc: "from that answer to the (first) query over TCP, microseconds"},
+		{Name: "retransmits", Number: 54, Type: Integer, Presence: Known, Doc: "queries with the same bytes that came before the response, and are in this record; in those of kind transaction and unanswered"},
+		{Name: "query_size", Number: 55, Type: Integer, Presence: Known, Doc: "bytes of the query, in records with both: all fields without query_ are of the response then"},
+		{Name: "query_rd", Number: 56, Type: Boolean, Presence: Known, Doc: "rd of the query"},
+		{Name: "query_ad", Number: 57, Type: Boolean, Presence: Known, Doc: "ad of the query"},
+		{Name: "query_cd", Number: 58, Type: Boolean, Presence: Known, Doc: "cd of the query"},
+		{Name: "query_edns", Number: 59, Type: Object, Of: edns, Presence: Known, Doc: "the OPT record of the query"},
+		{Name: "query_answers", Number: 60, Type: Array, Of: rr, Presence: Known, Doc: "answer section of the query; of an UPDATE: prerequisites"},
+		{Name: "query_authority", Number: 61, Type: Array, Of: rr, Presence: Known, Doc: "authority section of the query; of an UPDATE: updates"},
+		{Name: "query_additional", Number: 62, Type: Array, Of: rr, Presence: Known, Doc: "additional section of the query without OPT"},
+		{Name: "retry_of_id", Number: 63, Type: Integer, Presence: Known, Doc: "over TCP: id of the truncated answer over UDP that this query repeats, between the same addresses; a hint that may be missing"},
+		{Name: "retry_of_port", Number: 64, Type: Integer, Presence: Known, Doc: "client_port of that answer"},
+		{Name: "retry_after_us", Number: 65, Type: Long, Presence: Known, Doc: "from that answer to the (first) query over TCP, microseconds"},
 	}},
 	{Name: "sections", Fields: []Field{
-		{Name: "answers", Type: Array, Of: rr, Presence: Known, Doc: "answer section; of an UPDATE: prerequisites"},
-		{Name: "authority", Type: Array, Of: rr, Presence: Known, Doc: "authority section; of an UPDATE: updates"},
-		{Name: "additional", Type: Array, Of: rr, Presence: Known, Doc: "additional section without the OPT record that edns shows"},
-		{Name: "omitted", Type: Integer, Presence: Known, Doc: "questions and records left out because the record would be too large; the options of query_edns count as one"},
+		{Name: "answers", Number: 12, Type: Array, Of: rr, Presence: Known, Doc: "answer section; of an UPDATE: prerequisites"},
+		{Name: "authority", Number: 13, Type: Array, Of: rr, Presence: Known, Doc: "authority section; of an UPDATE: updates"},
+		{Name: "additional", Number: 14, Type: Array, Of: rr, Presence: Known, Doc: "additional section without the OPT record that edns shows"},
+		{Name: "omitted", Number: 66, Type: Integer, Presence: Known, Doc: "questions and records left out because the record would be too large; the options of query_edns count as one"},
 	}},
 	{Name: "EDNS", Fields: []Field{
-		{Name: "edns", Type: Object, Of: edns, Presence: Known, Doc: "the OPT record (RFC 6891)"},
+		{Name: "edns", Number: 15, Type: Object, Of: edns, Presence: Known, Doc: "the OPT record (RFC 6891)"},
 	}},
 	{Name: "enrichment", Fields: []Field{
-		{Name: "registered_domain", Type: String, Presence: Reserved, Doc: "public suffix and one label"},
-		{Name: "public_suffix", Type: String, Presence: Reserved, Doc: "of qname"},
-		{Name: "client_asn", Type: Integer, Presence: Reserved, Doc: "autonomous system of the client"},
-		{Name: "client_country", Type: String, Presence: Reserved, Doc: "ISO 3166 code of the client"},
-		{Name: "first_seen", Type: Boolean, Presence: Reserved, Doc: "the name was not seen before"},
-		{Name: "tags", Type: Strings, Presence: Reserved, Doc: "set by filters"},
+		{Name: "registered_domain", Number: 67, Type: String, Presence: Reserved, Doc: "public suffix and one label"},
+		{Name: "public_suffix", Number: 68, Type: String, Presence: Reserved, Doc: "of qname"},
+		{Name: "client_asn", Number: 69, Type: Long, Presence: Reserved, Doc: "autonomous system of the client"},
+		{Name: "client_country", Number: 70, Type: String, Presence: Reserved, Doc: "ISO 3166 code of the client"},
+		{Name: "first_seen", Number: 71, Type: Boolean, Presence: Reserved, Doc: "the name was not seen before"},
+		{Name: "tags", Number: 72, Type: Strings, Presence: Reserved, Doc: "set by filters"},
 	}},
 	{Name: "malformed", Fields: []Field{
-		{Name: "malformed", Type: Object, Of: malformed, Presence: Known, Doc: "in records of that kind; the fields above hold what could be read before"},
+		{Name: "malformed", Number: 73, Type: Object, Of: malformed, Presence: Known, Doc: "in records of that kind; the fields above hold what could be read before"},
 	}},
 	{Name: "heartbeat", Of: OfHeartbeats, Fields: []Field{
-		{Name: "heartbeat", Type: Object, Of: heartbeat, Presence: Always, Doc: "what the sensor says of itself now and then (deliver.heartbeat); such a record has these fields and those of identity, time and kind, and no others"},
+		{Name: "heartbeat", Number: 74, Type: Object, Of: heartbeat, Presence: Always, Doc: "what the sensor says of itself now and then (deliver.heartbeat); such a record has these fields and those of identity, time and kind, and no others"},
 	}},
 }
 
@@ -269,3 +271,8 @@ func FieldsOf(scope Scope) []Field {
 //
 //go:embed dns.schema.json
 var JSON []byte
+
+// Proto is the Protobuf schema of the record.
+//
+//go:embed dns.proto
+var Proto []byte

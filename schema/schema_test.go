@@ -3,6 +3,8 @@
 package schema
 
 import (
+	"fmt"
+	"os"
 	"regexp"
 	"strings"
 	"testing"
@@ -47,5 +49,42 @@ func TestFieldsAreThoseOfTheGroupsInOrder(t *testing.T) {
 	}
 	if n != len(all) {
 		t.Errorf("%d fields, %d in groups", len(all), n)
+	}
+}
+
+// TestNumbersAreForGood holds the table against a list that is only ever added to, by hand: what
+// was written with a number must be read as the same field for ever.
+func TestNumbersAreForGood(t *testing.T) {
+	file, err := os.ReadFile("testdata/numbers.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[string]bool{}
+	for line := range strings.Lines(string(file)) {
+		if !strings.HasPrefix(line, "#") {
+			listed[strings.TrimSpace(line)] = true
+		}
+	}
+	var check func(within string, fields []Field)
+	check = func(within string, fields []Field) {
+		taken := map[int]string{}
+		for _, f := range fields {
+			line := fmt.Sprintf("%s%s %d", within, f.Name, f.Number)
+			if !listed[line] {
+				t.Errorf("%s is not in numbers.txt: a new field goes to its end", line)
+			}
+			delete(listed, line)
+			// The bounds and the gap are those of the language (protobuf.dev, proto3, numbers).
+			if other, again := taken[f.Number]; again || f.Number < 1 || f.Number > 18999 {
+				t.Errorf("%s: the number is that of %q, or cannot be", line, other)
+			}
+			taken[f.Number] = f.Name
+			check(within+f.Name+".", f.Of)
+		}
+	}
+	check("", Fields())
+	for line := range listed {
+		t.Errorf("%s has gone, or has another number: a field that is no longer written stays, "+
+			"as Reserved", line)
 	}
 }

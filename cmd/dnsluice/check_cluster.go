@@ -45,7 +45,11 @@ func (o checkOptions) clusterChecks(cfg config.Config) ([]check.Check, error) {
 			return described(d), err
 		},
 		Canary: func(ctx context.Context) (string, error) {
-			r, err := cluster.Canary(ctx, sensor.Canary(cfg.Sensor, time.Now()))
+			value, err := sensor.Canary(cfg.Encode.Format, cfg.Sensor, time.Now())
+			if err != nil {
+				return "", err
+			}
+			r, err := cluster.Canary(ctx, value)
 			return fmt.Sprintf("by broker %d, in partition %d, within %s",
 				r.Broker, r.Partition, r.Took.Round(10*time.Microsecond)), err
 		},

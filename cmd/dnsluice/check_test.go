@@ -59,7 +59,8 @@ func TestCheckOfAClusterThatIsWell(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	// The canary is there, once, and verify finds nothing wrong with it.
+	// The canary is there, once, and verify finds nothing wrong with it, in either format.
+	checked(t, 0, "cluster", "--read", capture, "--brokers", brokers, "--format", "protobuf")
 	r := execute(t, program(t, "verify", "--brokers", brokers, "--json")).expect(t, 0)
 	var report struct {
 		Records, Foreign int
@@ -68,7 +69,7 @@ func TestCheckOfAClusterThatIsWell(t *testing.T) {
 	if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
 		t.Fatal(err)
 	}
-	if report.Records != 1 || report.Foreign != 0 || len(report.Runs) != 1 ||
+	if report.Records != 2 || report.Foreign != 0 || len(report.Runs) != 2 ||
 		!strings.HasSuffix(report.Runs[0].Sensor, "/canary") {
 		t.Errorf("%s", r.stdout)
 	}

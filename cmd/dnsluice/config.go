@@ -3,7 +3,9 @@
 package main
 
 import (
+	"maps"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -36,12 +38,19 @@ func configCommand() *cobra.Command {
 }
 
 func schemaCommand() *cobra.Command {
+	schemas := map[string][]byte{"json": schema.JSON, "protobuf": schema.Proto}
 	return &cobra.Command{
-		Use:   "schema",
-		Short: "Print the JSON Schema of the record",
-		Args:  usageArgs(cobra.NoArgs),
-		RunE: func(c *cobra.Command, _ []string) error {
-			_, err := c.OutOrStdout().Write(schema.JSON)
+		Use:       "schema [json|protobuf]",
+		Short:     "Print the schema of the record: JSON Schema, or Protobuf",
+		Example:   "  dnsluice schema protobuf > dns.proto",
+		ValidArgs: slices.Sorted(maps.Keys(schemas)),
+		Args:      usageArgs(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		RunE: func(c *cobra.Command, args []string) error {
+			format := "json"
+			if len(args) > 0 {
+				format = args[0]
+			}
+			_, err := c.OutOrStdout().Write(schemas[format])
 			return err
 		},
 	}

@@ -50,6 +50,9 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 		{"a file that is not there", "config --config " + config + ".not", "", []string{"no such file"}},
 		{"a bad value in the environment", "config", "DNSLUICE_OPS_MEMORY=little",
 			[]string{"DNSLUICE_OPS_MEMORY"}},
+		{"a format that cannot be read", "read --format protobuf x.pcap", "",
+			[]string{"--format protobuf", "lines of JSON"}},
+		{"a schema that is none", "schema avro", "", []string{`"avro"`}},
 		{"a demo without packets", "demo --rate 0", "", []string{"--rate"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -146,6 +149,8 @@ func TestWhatOnlyPrints(t *testing.T) {
 		"--version":         "dnsluice ",
 		"config":            "brokers:",
 		"schema":            string(schema.JSON),
+		"schema json":       string(schema.JSON),
+		"schema protobuf":   string(schema.Proto),
 		"config --markdown": "DNSLUICE_DELIVER_BROKERS",
 	} {
 		r := execute(t, program(t, strings.Fields(args)...)).expect(t, 0)

@@ -30,13 +30,17 @@ func readCommand() *cobra.Command {
 		Example: "  dnsluice read capture.pcap\n  tcpdump -w - port 53 | dnsluice read -",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 	}
-	config.Bind(c.Flags(), "sensor", "capture.ports", "capture.tunnels", "match.emit")
+	config.Bind(c.Flags(), "sensor", "capture.ports", "capture.tunnels", "match.emit", "encode.format")
 	c.RunE = func(c *cobra.Command, files []string) error {
 		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
 		if err != nil {
 			return err
 		}
 		warn(c, loaded)
+		if f := loaded.Config.Encode.Format; c.Flags().Changed("format") && f != "json" {
+			return usageError{fmt.Errorf("dnsluice read: --format %s: its records are lines of JSON; "+
+				"dnsluice run delivers others", f)}
+		}
 		l, err := sensor.Print(c.Context(), sensor.Config{
 			Sensor:  loaded.Config.Sensor,
 			Run:     sensor.RunID(time.Now()),

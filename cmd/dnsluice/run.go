@@ -198,6 +198,7 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 		RingSize:    int(cfg.Capture.RingSize),
 		Promiscuous: cfg.Capture.Promiscuous,
 		Ports:       cfg.Capture.Ports,
+		Format:      cfg.Encode.Format,
 		Deliver:     d,
 		Key:         key,
 		Memory:      int(cfg.Ops.Memory),

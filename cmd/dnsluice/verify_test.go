@@ -39,9 +39,16 @@ func (r result) report(t *testing.T) (parsed report) {
 
 func TestVerifyProvesARun(t *testing.T) {
 	t.Parallel()
+	for _, format := range []string{"json", "protobuf"} {
+		t.Run(format, func(t *testing.T) { provesARun(t, format) })
+	}
+}
+
+func provesARun(t *testing.T, format string) {
+	t.Parallel()
 	brokers := broker(t)
 	run := program(t, "run", "--brokers", brokers, "--http", "off", "--sensor", "ns1", "--read",
-		captures+"bind-types.pcap", "--read", captures+"chaos.pcap")
+		captures+"bind-types.pcap", "--read", captures+"chaos.pcap", "--format", format)
 	run.Env = append(run.Env, "DNSLUICE_DELIVER_HEARTBEAT=1h") // which files have when asked for
 	execute(t, run).expect(t, 0)
 	want := uint64(messages(t, "bind-types.pcap") + messages(t, "chaos.pcap"))

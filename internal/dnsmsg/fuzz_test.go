@@ -58,6 +58,9 @@ func FuzzName(f *testing.F) {
 			t.Fatalf("next %d and %d, want %d; %q and %q", next, shortNext, want, long, short)
 		}
 		query, _ := AppendQName(nil, wire, off)
+		if fast, _ := AppendQName(make([]byte, 0, 1024), wire, off); !bytes.Equal(fast, query) {
+			t.Fatalf("%q, and with room %q", query, fast)
+		}
 		if want < 0 {
 			if len(long)+len(query) > 0 {
 				t.Fatalf("malformed, but %q and %q", long, query)

@@ -183,17 +183,22 @@ func AppendAddr(dst []byte, a netip.Addr) []byte {
 	return dst
 }
 
-// appendIPv4 puts the text together in an array of its own, where a whole word can be stored for
-// each octet and its dot: the next word covers what is too long.
+// appendIPv4 stores a whole word for each octet and its dot: the next word covers what is too long.
+// It does so in the room that dst has; where that is short, in an array of its own.
 func appendIPv4(dst []byte, a [4]byte) []byte {
-	var text [20]byte
+	have := len(dst)
+	if cap(dst)-have < 20 {
+		var text [20]byte
+		return append(dst, appendIPv4(text[:0], a)...)
+	}
+	text := (*[20]byte)(dst[have : have+20])
 	n := 0
 	for _, octet := range a {
 		d := decimals[octet]
 		binary.LittleEndian.PutUint32(text[n&15:], d.text)
 		n += int(d.length)
 	}
-	return append(dst, text[:n-1]...)
+	return dst[:have+n-1]
 }
 
 // decimals are the numbers of a byte as text, each with a dot after it.

@@ -168,3 +168,29 @@ func TestTextOfUnknownMakingIsPrintable(t *testing.T) {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
+
+// TestEveryByteAtEveryPlaceOfALabel holds the names written with room against those without, also
+// where the message ends with the name.
+func TestEveryByteAtEveryPlaceOfALabel(t *testing.T) {
+	room, more := make([]byte, 0, 512), make([]byte, 0, 512)
+	for length := 1; length <= 20; length++ {
+		for at := range length {
+			for b := range 256 {
+				label := []byte(strings.Repeat("x", length))
+				label[at] = byte(b)
+				wire := append(append([]byte{byte(length)}, label...), "\x02zZ\x00\x01Q\xc0\x00"...)
+				wire = wire[:len(wire):len(wire)]
+				for _, off := range []int{0, length + 5} {
+					text, next := AppendName(room, wire, off)
+					slow, slowNext := AppendName(nil, wire, off)
+					query, _ := AppendQName(more, wire, off)
+					slowQuery, _ := AppendQName(nil, wire, off)
+					if next != slowNext || !bytes.Equal(text, slow) || !bytes.Equal(query, slowQuery) {
+						t.Fatalf("byte %#x at %d of %d, from %d: %q and %q; %q and %q, next %d and %d",
+							b, at, length, off, text, slow, query, slowQuery, next, slowNext)
+					}
+				}
+			}
+		}
+	}
+}

@@ -33,3 +33,14 @@ type Identity struct {
 // than 8 KiB): half of what Kafka takes for a message unless told otherwise. A whole DNS message
 // of 64 KiB from a zone transfer stays well below it.
 const MaxValue = 512 << 10
+
+// KindOf returns what a message is when it is a record by itself.
+func KindOf(m *dnsmsg.Message) dnsmsg.Kind {
+	switch {
+	case m.Fault.Reason != dnsmsg.OK:
+		return dnsmsg.KindMalformed
+	case m.Response():
+		return dnsmsg.KindResponse
+	}
+	return dnsmsg.KindQuery
+}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/encode"
-	"github.com/dnsluice/dnsluice/internal/encode/json"
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 )
 
@@ -39,22 +38,27 @@ type heart struct {
 	hurry    context.CancelFunc
 }
 
-func newHeart(s *Sensor) *heart {
+func newHeart(s *Sensor) (*heart, error) {
 	if s.cfg.Heartbeat <= 0 {
-		return nil
+		return nil, nil
 	}
 	h := &heart{s: s, lane: uint64(len(s.lanes))}
+	var err error
+	h.encoder, err = newEncoder(s.cfg.Format,
+		encode.Identity{Sensor: s.cfg.Sensor, Run: s.cfg.Run, Lane: int(h.lane)})
+	if err != nil {
+		return nil, err
+	}
 	// A live sensor must not wait for memory; one that reads files loses nothing.
 	if len(s.cfg.Interfaces) > 0 {
 		h.in = s.delivery.LiveIntake()
 	} else {
 		h.in = s.delivery.FileIntake(s.hard)
 	}
-	h.encoder = json.New(encode.Identity{Sensor: s.cfg.Sensor, Run: s.cfg.Run, Lane: int(h.lane)})
 	h.key = newKeyer(s.cfg.Key, s.cfg.Sensor)
 	h.beating, h.end = context.WithCancel(s.hard)
 	h.patience, h.hurry = context.WithCancel(s.hard)
-	return h
+	return h, nil
 }
 
 // start begins to beat.

@@ -48,8 +48,15 @@ func TestACanaryIsTheOnlyHeartbeatOfASensorOfItsOwn(t *testing.T) {
 		}
 	}
 	now := time.Date(2026, 11, 22, 12, 0, 0, 0, time.UTC)
-	if err := json.Unmarshal(Canary("ns1", now), &got); err != nil {
+	value, err := Canary("json", "ns1", now)
+	if err != nil {
 		t.Fatal(err)
+	}
+	if err := json.Unmarshal(value, &got); err != nil {
+		t.Fatal(err)
+	}
+	if value, err := Canary("protobuf", "ns1", now); err != nil || value[0] == '{' {
+		t.Errorf("in Protobuf it is %q, %v", value, err)
 	}
 	if got.V != 1 || got.Seq != 1 || got.Sensor != "ns1/canary" || got.Run != RunID(now) ||
 		got.Kind != "heartbeat" || !got.Heartbeat.Last || got.Heartbeat.State != CanaryState {

@@ -24,7 +24,6 @@ import (
 	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/encode"
-	"github.com/dnsluice/dnsluice/internal/encode/json"
 	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -51,6 +50,7 @@ type Config struct {
 	TCP     tcpstream.Config // bounds of each lane's streams; its zero value is its default
 	Defrag  defrag.Config    // and of its fragments
 	Match   *match.Config    // joins queries and responses; nil delivers each message as it comes
+	Format  string           // of the records; see newEncoder
 	Deliver deliver.Config
 	Key     Key           // of the records, which says where they go; see deliver.Config.Keyed
 	Memory  int           // bytes that the process may use
@@ -150,8 +150,8 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 		}
 		s.lanes, s.intakes = append(s.lanes, l), append(s.intakes, intake)
 	}
-	s.heart = newHeart(s)
-	return s, nil
+	s.heart, err = newHeart(s)
+	return s, err
 }
 
 func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
@@ -166,8 +166,9 @@ func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outle
 		}
 		l.tally.matching = true
 	}
-	l.encoder = json.New(encode.Identity{Sensor: cfg.Sensor, Run: cfg.Run, Lane: number})
-	return l, nil
+	id := encode.Identity{Sensor: cfg.Sensor, Run: cfg.Run, Lane: number}
+	l.encoder, err = newEncoder(cfg.Format, id)
+	return l, err
 }
 
 func decodeConfig(cfg Config) decode.Config {

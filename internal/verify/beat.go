@@ -42,8 +42,11 @@ type spoolBeat struct {
 	Dropped uint64 `json:"dropped"`
 }
 
-// parseBeat reads a heartbeat. There are few of them.
-func parseBeat(seq uint64, value []byte) (beat, bool) {
+// parseBeat reads the heartbeat of which f was scanned. There are few of them.
+func parseBeat(f *fields, value []byte) (beat, bool) {
+	if f.protobuf {
+		return protoBeat(f)
+	}
 	var v struct {
 		Time      time.Time  `json:"ts"`
 		Heartbeat *heartbeat `json:"heartbeat"`
@@ -51,7 +54,7 @@ func parseBeat(seq uint64, value []byte) (beat, bool) {
 	if json.Unmarshal(value, &v) != nil || v.Heartbeat == nil {
 		return beat{}, false
 	}
-	return beat{seq: seq, time: v.Time, heartbeat: *v.Heartbeat}, true
+	return beat{seq: f.seq, time: v.Time, heartbeat: *v.Heartbeat}, true
 }
 
 // sortBeats brings heartbeats that came over several partitions into their order.

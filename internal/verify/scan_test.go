@@ -38,7 +38,7 @@ func reference(value []byte) (n named, ok bool) {
 
 func scanned(value []byte) (n named, ok bool) {
 	var f fields
-	if !scan(value, &f) {
+	if !scanJSON(value, &f) {
 		return n, false
 	}
 	return named{f.version, f.lane, f.seq, string(f.sensor), string(f.run), string(f.kind)}, true

@@ -3,7 +3,7 @@
 // Package verify proves that nothing is missing between a sensor and whoever reads its topic. It
 // stands at the far end of the path, belongs to no stage, and knows the record alone: each is
 // named by sensor, run, lane and seq, seq has no gap but where a record was dropped, and the
-// sensor's heartbeats say how many were.
+// sensor's heartbeats say how many were. It reads JSON and Protobuf, each record as it is.
 //
 // Add takes records in any order over the partitions; Report judges what was added. What is kept
 // is which numbers were seen, in at most Options.Memory bytes (see set.go): some 100 bytes for
@@ -137,7 +137,7 @@ func (c *Checker) Add(partition int32, offset int64, value []byte) error {
 	isBeat := string(f.kind) == "heartbeat"
 	if isBeat {
 		var ok bool
-		if b, ok = parseBeat(f.seq, value); !ok {
+		if b, ok = parseBeat(f, value); !ok {
 			c.strange(partition, offset)
 			return nil
 		}

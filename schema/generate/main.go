@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Command generate writes what the tables of package schema define: the keys of the JSON
-// encoder, the JSON Schema and the page of the manual. It runs in the folder schema.
+// Command generate writes what the tables of package schema define: the keys of the JSON encoder
+// and the tags of the Protobuf encoder, the two schemas and the page of the manual. It runs in the
+// folder schema.
 package main
 
 import (
@@ -43,7 +44,9 @@ func outputs(root string) ([]output, error) {
 		write func(io.Writer) error
 	}{
 		{"internal/encode/json/keys.go", keys},
+		{"internal/encode/protobuf/tags.go", tags},
 		{"schema/dns.schema.json", jsonSchema},
+		{"schema/dns.proto", proto},
 		{"docs/record.md", func(w io.Writer) error { return manual(w, golden) }},
 	} {
 		var b bytes.Buffer
@@ -199,7 +202,7 @@ func fieldSchema(f schema.Field) object {
 		s = object{"type": "array", "items": objectSchema(f.Of)}
 	case schema.Object:
 		s = objectSchema(f.Of)
-	case schema.Integer:
+	case schema.Integer, schema.Long:
 		s = object{"type": "integer", "minimum": 0}
 	default:
 		s = object{"type": string(f.Type)}

@@ -43,7 +43,9 @@ func TestGenerateWritesTheFiles(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"internal/encode/json/testdata", "schema", "docs"} {
+	for _, path := range []string{
+		"internal/encode/json/testdata", "internal/encode/protobuf", "schema", "docs",
+	} {
 		if err := os.MkdirAll(filepath.Join(dir, path), 0o755); err != nil {
 			t.Fatal(err)
 		}
@@ -88,6 +90,26 @@ func TestKeysAreGivenToFieldsThatAreWritten(t *testing.T) {
 	}
 	if strings.Contains(text, "asn") {
 		t.Error("a key for a reserved field")
+	}
+}
+
+func TestTagsAreNumberAndWireType(t *testing.T) {
+	var b bytes.Buffer
+	if err := tags(&b); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Join(strings.Fields(b.String()), " ")
+	for _, want := range []string{
+		// As protoscope writes them: 1: varint, 2: 64 bits, 10 and 16 on: a length, and two bytes.
+		`tagSeq = "\x08" // 1 `, `tagTs = "\x11" // 2 `, `tagQname = "\x52" // 10 `,
+		`tagV = "\x80\x01" // 16 `, `tagSensor = "\x8a\x01" // 17 `, `tagRrTtl = "\x20" // 4 `,
+	} {
+		if strings.Count(text, want) != 1 {
+			t.Errorf("%s is there %d times", want, strings.Count(text, want))
+		}
+	}
+	if strings.Contains(text, "Asn") {
+		t.Error("a tag for a reserved field")
 	}
 }
 

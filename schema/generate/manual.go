@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/dnsluice/dnsluice/schema"
@@ -25,7 +26,8 @@ const intro = `# The record, version %d
 One JSON object per Kafka record, on one line, in ASCII, its fields in the order of the tables
 below. A field that is absent was not known, or has nothing to say; those marked reserved are not
 written yet. Heartbeats have the groups identity, time, kind and heartbeat, all other records every
-group but that. The same as a JSON Schema: [dns.schema.json](../schema/dns.schema.json).
+group but that. The same as a JSON Schema: [dns.schema.json](../schema/dns.schema.json). Or one
+[Protobuf](#protobuf) message, which says the same in well under half of the bytes.
 
 The Kafka time stamp of a record is the packet's, to the millisecond, unless the batch was redated
 (see [design.md](design.md)); ` + "`ts`" + ` is always the packet's.
@@ -55,13 +57,52 @@ func manual(w io.Writer, golden []byte) error {
 			row(w, "", f, seen)
 		}
 	}
+	fmt.Fprintf(w, protobuf, strings.Join(longs(schema.Fields()), ", "))
 	return nil
+}
+
+const protobuf = `
+## Protobuf
+
+With ` + "`--format protobuf`" + ` the value of a Kafka record is one message ` + "`Record`" + ` of
+[dns.proto](../schema/dns.proto), without a length before it (ClickHouse: ` + "`ProtobufSingle`" + `).
+Its fields have the names above and numbers that never change; ` + "`dnsluice schema protobuf`" + `
+prints it.
+
+| above | in Protobuf |
+|---|---|
+| integer | ` + "`uint32`" + `, and ` + "`uint64`" + ` where 31 bits may not do: %s |
+| string | ` + "`string`" + `. Words and addresses too: a consumer needs no table for the one, and no byte order for the other (ClickHouse: ` + "`toIPv6(client_ip)`" + ` takes both kinds) |
+| times (` + "`ts`" + `) | ` + "`sfixed64`" + `, nanoseconds since the Unix epoch (ClickHouse: ` + "`fromUnixTimestamp64Nano(ts)`" + ` of an Int64; Flink: a BIGINT) |
+| object, array of objects | a message, repeated messages |
+| always | without ` + "`optional`" + `: 0, false and the empty string need not be on the wire. That a heartbeat has no ` + "`id`" + ` tells ` + "`kind`" + `, or that the field ` + "`heartbeat`" + ` is there |
+| when known | ` + "`optional`" + `: a consumer can tell absent from 0 |
+
+Both formats say the same of a message, but for one thing: a record that is too large has something
+left out, ` + "`omitted`" + ` counts it, and more fits into a Protobuf record.
+`
+
+// longs returns the names of the fields that are larger than an int, each once.
+func longs(fields []schema.Field) []string {
+	var names []string
+	for _, f := range fields {
+		of := longs(f.Of)
+		if f.Type == schema.Long {
+			of = append(of, "`"+f.Name+"`")
+		}
+		for _, name := range of {
+			if !slices.Contains(names, name) {
+				names = append(names, name)
+			}
+		}
+	}
+	return names
 }
 
 // typeNames are the types whose names do not say what they are in JSON.
 var typeNames = map[schema.Type]string{
 	schema.Array: "array of objects", schema.Strings: "array of strings",
-	schema.Time: "string", schema.Address: "string",
+	schema.Time: "string", schema.Address: "string", schema.Long: "integer",
 }
 
 // row writes a field and those within it. Where seen knows the latter, from the field that had

@@ -37,7 +37,11 @@ type file struct {
 	header  bool // begins with the licence
 }
 
-func (f file) test() bool { return strings.HasSuffix(f.name, "_test.go") }
+// test tells whether the file serves tests alone: also one of a package such as encodetest, which
+// the tests of several packages share.
+func (f file) test() bool {
+	return strings.HasSuffix(f.name, "_test.go") || strings.HasSuffix(f.folder, "test")
+}
 
 // rule returns what is wrong with a file, or "".
 type rule func(file) string
@@ -76,7 +80,8 @@ var rules = map[string]rule{
 		})
 	},
 	"a Kafka client is known to deliver/kafka alone": func(f file) string {
-		if below(f.folder, "internal/deliver/kafka") || f.test() || below(f.folder, "test/kafka") {
+		if below(f.folder, "internal/deliver/kafka") || f.test() || below(f.folder, "test/kafka") ||
+			below(f.folder, "bench") {
 			return ""
 		}
 		return firstImport(f, prefix("github.com/twmb/franz-go"))

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/encode"
 )
 
 // appendToldKind appends the fields from the time to the path. Of a response that has no query
@@ -18,7 +19,7 @@ func appendToldKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte
 	if t != nil {
 		return appendPairing(dst, t)
 	}
-	return append(append(append(dst, keyKind+`"`...), kindOf(m).String()...), '"')
+	return append(append(append(dst, keyKind+`"`...), encode.KindOf(m).String()...), '"')
 }
 
 // appendToldEnds appends addresses and ports as far as the server told them.

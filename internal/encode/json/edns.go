@@ -2,52 +2,14 @@
 
 package json
 
-import "github.com/dnsluice/dnsluice/internal/dnsmsg"
-
-const (
-	// maxOptions of an OPT record are shown one by one, several times as many as are registered.
-	// The empty options that fill a message of 64 KiB would make a record that Kafka refuses.
-	maxOptions = 64
-
-	// maxGrowth is how many bytes of text come from one of an option's data at most: a byte that
-	// is not printable is a backslash, which JSON doubles, and three digits.
-	maxGrowth = 5
+import (
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/encode"
 )
 
-// keyed are the offsets of the options that have keys of their own, -1 for those that are not
-// there. Extended errors are not among them: they all are shown (RFC 8914, section 2).
-type keyed struct {
-	ecs, cookie, nsid, padding int
-}
-
-// take tells whether the option at off has a key of its own, which shows the first of its code
-// that fits its format, and notes that it has been found. It may see the options repeatedly.
-func (k *keyed) take(code uint16, data []byte, off int) bool {
-	var at *int
-	switch code {
-	case dnsmsg.OptionCookie:
-		at = &k.cookie
-	case dnsmsg.OptionNSID:
-		at = &k.nsid
-	case dnsmsg.OptionPadding:
-		at = &k.padding
-	case dnsmsg.OptionECS:
-		var scratch [64]byte
-		if _, _, ok := dnsmsg.AppendECS(scratch[:0], data); !ok {
-			return false
-		}
-		at = &k.ecs
-	case dnsmsg.OptionEDE:
-		_, _, ok := dnsmsg.EDE(data)
-		return ok
-	default:
-		return false
-	}
-	if *at < 0 {
-		*at = off
-	}
-	return *at == off
-}
+// maxGrowth is how many bytes of text come from one of an option's data at most: a byte that is
+// not printable is a backslash, which JSON doubles, and three digits.
+const maxGrowth = 5
 
 // appendEDNS appends the OPT record behind its key. The options with keys of their own come first,
 // in the order of the field table and not of the wire.
@@ -71,53 +33,40 @@ func appendEDNS(dst []byte, start *ednsPieces, e dnsmsg.EDNS) []byte {
 }
 
 func appendOptions(dst []byte, e dnsmsg.EDNS) []byte {
-	k := keyed{ecs: -1, cookie: -1, nsid: -1, padding: -1}
-	n, end, errors, others := 0, 0, 0, 0
-	code, data, next, ok := e.NextOption(0)
-	for ; ok && n < maxOptions; code, data, next, ok = e.NextOption(end) {
-		switch {
-		case !k.take(code, data, end):
-			others++
-		case code == dnsmsg.OptionEDE:
-			errors++
-		}
-		n, end = n+1, next
-	}
-	rest := e.Options[end:]
-	e.Options = e.Options[:end]
-	dst = k.appendKeyed(dst, e)
-	if errors > 0 {
+	o := encode.OptionsOf(&e)
+	dst = appendKeyed(dst, e, &o)
+	if o.Errors > 0 {
 		dst = appendEDE(dst, e)
 	}
-	if k.padding >= 0 {
-		_, data, _, _ := e.NextOption(k.padding)
+	if o.Padding >= 0 {
+		_, data, _, _ := e.NextOption(o.Padding)
 		dst = appendUint(append(dst, keyEdnsPadding...), uint64(len(data)))
 	}
-	if others > 0 {
-		dst = k.appendOthers(dst, e)
+	if o.Others > 0 {
+		dst = appendOthers(dst, e, &o)
 	}
-	if len(rest) > 0 {
-		dst = append(dnsmsg.AppendHex(append(dst, keyEdnsRest+`"`...), rest), '"')
+	if len(o.Rest) > 0 {
+		dst = append(dnsmsg.AppendHex(append(dst, keyEdnsRest+`"`...), o.Rest), '"')
 	}
 	return dst
 }
 
 // appendKeyed appends the options that come before the extended errors.
-func (k *keyed) appendKeyed(dst []byte, e dnsmsg.EDNS) []byte {
-	if k.ecs >= 0 {
-		_, data, _, _ := e.NextOption(k.ecs)
+func appendKeyed(dst []byte, e dnsmsg.EDNS, o *encode.Options) []byte {
+	if o.ECS >= 0 {
+		_, data, _, _ := e.NextOption(o.ECS)
 		text, scope, _ := dnsmsg.AppendECS(append(dst, keyEdnsEcs+`"`...), data)
 		dst = append(text, '"')
 		if scope > 0 {
 			dst = appendUint(append(dst, keyEdnsEcsScope...), uint64(scope))
 		}
 	}
-	if k.cookie >= 0 {
-		_, data, _, _ := e.NextOption(k.cookie)
+	if o.Cookie >= 0 {
+		_, data, _, _ := e.NextOption(o.Cookie)
 		dst = append(dnsmsg.AppendHex(append(dst, keyEdnsCookie+`"`...), data), '"')
 	}
-	if k.nsid >= 0 {
-		_, data, _, _ := e.NextOption(k.nsid)
+	if o.NSID >= 0 {
+		_, data, _, _ := e.NextOption(o.NSID)
 		dst = append(dst, keyEdnsNsid+`"`...)
 		from := len(dst)
 		dst = append(escape(dnsmsg.AppendNSID(dst, data), from), '"')
@@ -150,12 +99,12 @@ func appendEDE(dst []byte, e dnsmsg.EDNS) []byte {
 	return append(dst, ']')
 }
 
-func (k *keyed) appendOthers(dst []byte, e dnsmsg.EDNS) []byte {
+func appendOthers(dst []byte, e dnsmsg.EDNS, o *encode.Options) []byte {
 	dst = append(dst, keyEdnsOptions+`[`...)
 	first := len(dst)
 	for off := 0; off < len(e.Options); {
 		code, data, next, _ := e.NextOption(off)
-		shown := k.take(code, data, off)
+		shown := o.Shown(code, data, off)
 		off = next
 		if shown {
 			continue

@@ -89,7 +89,7 @@ func TestInterfacesAndTransportsAlternate(t *testing.T) {
 func TestAValueIsTheSameWhateverItIsAppendedTo(t *testing.T) {
 	enc := json.New(lane3)
 	for _, s := range samples(t) {
-		m := message(s.wire, s.change)
+		m := message(s.Wire, s.Change)
 		want := enc.Append(nil, 42, m)
 		for _, dst := range [][]byte{
 			[]byte("before"), make([]byte, 100), make([]byte, 7, 300), make([]byte, 9, 1<<16),
@@ -97,7 +97,7 @@ func TestAValueIsTheSameWhateverItIsAppendedTo(t *testing.T) {
 			had := string(dst)
 			got := string(enc.Append(dst, 42, m))
 			if got != had+string(want) {
-				t.Errorf("%s: after %d bytes of %d: %s", s.name, len(dst), cap(dst), got)
+				t.Errorf("%s: after %d bytes of %d: %s", s.Name, len(dst), cap(dst), got)
 			}
 		}
 	}
@@ -107,10 +107,10 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	enc, dst := json.New(lane3), make([]byte, 0, 1<<20)
 	var all []*dnsmsg.Message
 	for _, s := range samples(t) {
-		all = append(all, message(s.wire, s.change))
+		all = append(all, message(s.Wire, s.Change))
 	}
 	for _, f := range floods() {
-		all = append(all, message(f.wire, func(m *dnsmsg.Message) { m.Interface = "eth1" }))
+		all = append(all, message(f.Wire, func(m *dnsmsg.Message) { m.Interface = "eth1" }))
 	}
 	if n := testing.AllocsPerRun(2, func() {
 		for _, m := range all {
@@ -123,10 +123,10 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 
 func FuzzAppend(f *testing.F) {
 	for _, s := range samples(f) {
-		f.Add(s.wire, false, int64(0), "eth0")
+		f.Add(s.Wire, false, int64(0), "eth0")
 	}
 	for _, l := range floods() {
-		f.Add(l.wire[:min(len(l.wire), 2000)], true, int64(-1), "\"\xff")
+		f.Add(l.Wire[:min(len(l.Wire), 2000)], true, int64(-1), "\"\xff")
 	}
 	f.Fuzz(func(t *testing.T, b []byte, cut bool, nanos int64, name string) {
 		m := message(b, func(m *dnsmsg.Message) {

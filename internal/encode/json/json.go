@@ -133,7 +133,7 @@ func (e *Encoder) setInterface(name string) {
 // appendKind appends what leads from the time to the client's address.
 func appendKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 	if t == nil {
-		return kinds[kindOf(m)].append(dst)
+		return kinds[encode.KindOf(m)].append(dst)
 	}
 	return append(appendPairing(append(dst, `Z"`...), t), keyClientIp+`"`...)
 }

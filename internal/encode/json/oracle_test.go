@@ -122,7 +122,7 @@ func fieldValue(dec *stdjson.Decoder, f schema.Field) error {
 	case bool:
 		ok = f.Type == schema.Boolean
 	case stdjson.Number:
-		ok = f.Type == schema.Integer && strings.Trim(v.String(), "0123456789") == ""
+		ok = (f.Type == schema.Integer || f.Type == schema.Long) && strings.Trim(v.String(), "0123456789") == ""
 	}
 	if err != nil || !ok {
 		return fmt.Errorf("%v is no %s: %w", token, f.Type, err)

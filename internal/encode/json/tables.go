@@ -19,16 +19,6 @@ var kinds = func() (table [dnsmsg.NumKinds]piece) {
 	return table
 }()
 
-func kindOf(m *dnsmsg.Message) dnsmsg.Kind {
-	switch {
-	case m.Fault.Reason != dnsmsg.OK:
-		return dnsmsg.KindMalformed
-	case m.Response():
-		return dnsmsg.KindResponse
-	}
-	return dnsmsg.KindQuery
-}
-
 // opcodes lead from the id to the response code.
 var opcodes = func() (table [16]piece) {
 	for i := range table {

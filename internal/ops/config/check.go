@@ -17,7 +17,7 @@ import (
 // The words that are known, each list with its default first or in their natural order.
 var (
 	emits        = []string{"messages", "transactions"}
-	formats      = []string{"json"}
+	formats      = []string{"json", "protobuf"}
 	compressions = []string{"snappy", "zstd", "lz4", "gzip", "none"}
 	keys         = []string{"none", "client_ip", "server_ip", "qname", "sensor"}
 	modes        = []string{AtLeastOnce, AtMostOnce}

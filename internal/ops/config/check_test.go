@@ -90,7 +90,7 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 		{"no memory for queries", func(c *Config) { c.Match.Memory = 1000 },
 			"match.memory: 1kB is not from 1MiB to 1GiB"},
 		{"a format of a later version", func(c *Config) { c.Encode.Format = "avro" },
-			`encode.format: "avro" is not known; use json`},
+			`encode.format: "avro" is not known; use json, protobuf`},
 		{"a broker without a port", func(c *Config) { c.Deliver.Brokers = []string{"k1"} },
 			`deliver.brokers: "k1" is not host:port; Kafka's port is mostly 9092`},
 		{"a broker without a host", func(c *Config) { c.Deliver.Brokers = []string{":9092"} },
