@@ -6,10 +6,11 @@ DEMOFOR ?= 20s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench test-root test-kafka incident reliability
+.PHONY: help build demo test race lint generate fuzz bench compare compare-quick test-bench budget \
+  test-root test-kafka incident reliability
 
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
 build: ## build the program into bin/
 	$(GO) build -trimpath -o bin/dnsluice ./cmd/dnsluice
@@ -34,7 +35,8 @@ lint: ## formatting, vet, staticcheck, generated files, the rules of the tree
 	@sums=$$(cat $(GENERATED) | sha256sum); $(MAKE) -s generate; \
 	  test "$$sums" = "$$(cat $(GENERATED) | sha256sum)" || { echo "generated files were not up to date: make generate"; exit 1; }
 
-GENERATED = internal/encode/json/keys.go schema/dns.schema.json docs/record.md docs/configuration.md
+GENERATED = internal/encode/json/keys.go internal/encode/protobuf/tags.go \
+  schema/dns.schema.json schema/dns.proto docs/record.md docs/configuration.md
 
 generate: ## write what is generated from tables
 	$(GO) generate ./schema
@@ -48,6 +50,24 @@ fuzz: ## each fuzz target for FUZZFOR
 
 bench: ## time and allocations of each stage and of the whole line
 	$(GO) test -run '^$$' -bench . -benchmem -cpu 1 ./internal/...
+
+# Sensors to compare with, each a binary of that program; one that is not given is left out.
+COMPAREWITH = $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) \
+  $(if $(SKETCH),-sketch $(SKETCH)) $(if $(KAFKA_BROKERS),-brokers $(KAFKA_BROKERS))
+
+compare: build ## beside other sensors: DNSMONSTER=, DNSCOLLECTOR=, SKETCH= binaries, KAFKA_BROKERS=, COMPAREFLAGS='-o docs/performance.md'
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	bin/compare -dnsluice bin/dnsluice $(COMPAREWITH) $(COMPAREFLAGS)
+
+compare-quick: ## the same over a small capture, to see that it works
+	$(MAKE) compare COMPAREFLAGS='-n 100000 -rounds 1 $(COMPAREFLAGS)'
+
+test-bench: ## vet and tests of the comparison, which is a module of its own
+	cd bench/compare && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
+
+budget: ## instructions and allocations a message against the stored budget, by valgrind; UPDATE=1 stores them
+	$(GO) vet -tags budget ./test/budget
+	$(GO) test -count=1 -timeout 30m -tags budget -v ./test/budget $(if $(UPDATE),-update)
 
 test-root: ## the captures in network namespaces, as root: sudo make test-root
 	@test "$$(id -u)" = 0 || { echo "needs root: sudo make test-root"; exit 1; }

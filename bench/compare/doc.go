@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Command compare runs dnsluice and other DNS sensors over the same capture, in turns, and says
+// what each cost and how many of its records arrived.
+//
+// It makes the capture, starts a broker in a process of its own, and starts each sensor as a child
+// of its own, so that the processor time and memory that the kernel reports for the child are the
+// sensor's alone. Records are counted where they arrive: the growth of a topic's end offsets, or
+// the lines of a file. Nothing leaves this machine: brokers must be on a loopback address.
+//
+// A comparison needs the programs: -dnsluice, and any of -dnsmonster, -dnscollector and -sketch.
+// The program says of each which version it is, read from the binary itself.
+package main

@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/dnsluice/dnsluice/bench/compare/broker"
+	"github.com/dnsluice/dnsluice/bench/compare/traffic"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(ctx, os.Args[1:])
+	stop()
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(os.Stderr, "compare:", err)
+		os.Exit(1)
+	}
+}
+
+// command also is the two helpers that the comparison starts as processes of their own: making the
+// capture here would make this process large, and every child would be said to be as large.
+func command(ctx context.Context, args []string) error {
+	if len(args) > 0 && args[0] == "broker" {
+		port := 0
+		if len(args) > 1 {
+			if _, err := fmt.Sscan(args[1], &port); err != nil {
+				return fmt.Errorf("broker: port %q: %w", args[1], err)
+			}
+		}
+		return broker.Serve(port, os.Stdout, os.Stdin)
+	}
+	if len(args) > 0 && args[0] == "generate" {
+		return generate(args[1:])
+	}
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, o.within,
+		fmt.Errorf("not done within %v (-within)", o.within))
+	defer cancel()
+	err = o.compare(ctx)
+	if cause := context.Cause(ctx); cause != nil {
+		return errors.Join(cause, err)
+	}
+	return err
+}
+
+// generate writes a capture, and its manifest as JSON to standard output.
+func generate(args []string) error {
+	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
+	seed := flags.Uint64("seed", 1, "`number` that the capture follows from")
+	messages := flags.Int("n", 2_000_000, "DNS `messages`")
+	out := flags.String("o", "capture.pcap", "`file` to write")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	f, err := os.Create(*out)
+	if err != nil {
+		return fmt.Errorf("generate: %w", err)
+	}
+	m, err := traffic.Write(f, *seed, *messages)
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("generate %s: %w", *out, err)
+	}
+	return json.NewEncoder(os.Stdout).Encode(m)
+}
+
+// options are those of the comparison.
+type options struct {
+	seed     uint64
+	messages int
+	rounds   int
+	limits   limits
+	within   time.Duration
+	binaries binaries
+	kafka    string
+	dir      string
+	out      string
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	f := flag.NewFlagSet("compare", flag.ContinueOnError)
+	f.Uint64Var(&o.seed, "seed", 1, "`number` that the capture follows from")
+	f.IntVar(&o.messages, "n", 2_000_000, "DNS `messages` in the capture")
+	f.IntVar(&o.rounds, "rounds", 5, "runs of each sensor")
+	f.StringVar(&o.binaries.dnsluice, "dnsluice", "", "`binary` of dnsluice")
+	f.StringVar(&o.binaries.dnsmonster, "dnsmonster", "", "`binary` of dnsmonster")
+	f.StringVar(&o.binaries.collector, "dnscollector", "", "`binary` of DNS-collector")
+	f.StringVar(&o.binaries.sketch, "sketch", "", "`binary` of a yardstick, which takes "+
+		"-f -enc -comp -topic and sends to "+sketchBroker)
+	f.StringVar(&o.kafka, "brokers", "", "`host:port` of a real Kafka on this machine, as a sink too")
+	f.StringVar(&o.dir, "dir", "", "`folder` for the capture and the records, removed at the end")
+	f.StringVar(&o.out, "o", "", "Markdown `file` to write the result into, between its marks")
+	f.DurationVar(&o.limits.run, "limit", 10*time.Minute, "how long one run may take")
+	f.DurationVar(&o.limits.quiet, "quiet", 5*time.Second,
+		"how long a sensor may rest at the end before it is ended")
+	f.DurationVar(&o.within, "within", 4*time.Hour, "how long all of it may take")
+	o.limits.look, o.limits.patience = 100*time.Millisecond, 15*time.Second
+	if err := f.Parse(args); err != nil {
+		return o, err
+	}
+	if f.NArg() > 0 {
+		return o, fmt.Errorf("unknown argument %q", f.Arg(0))
+	}
+	if o.binaries.dnsluice == "" {
+		return o, errors.New("the other sensors are compared with dnsluice: -dnsluice must be given")
+	}
+	if o.rounds < 1 || o.messages < 1 {
+		return o, errors.New("-rounds and -n must be at least 1")
+	}
+	if o.kafka != "" {
+		return o, broker.Loopback(o.kafka)
+	}
+	return o, nil
+}
+
+// compare is the whole of it.
+func (o options) compare(ctx context.Context) (err error) {
+	o.binaries, err = o.binaries.absolute()
+	if err != nil {
+		return err
+	}
+	dir, err := os.MkdirTemp(o.dir, "dnsluice-compare-")
+	if err != nil {
+		return fmt.Errorf("folder: %w", err)
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	// A child's open files are known by the name that has no symbolic link in it.
+	if dir, err = filepath.EvalSymlinks(dir); err != nil {
+		return fmt.Errorf("folder: %w", err)
+	}
+	r := report{rounds: o.rounds, sensors: o.binaries.sensors()}
+	capture := filepath.Join(dir, "capture.pcap")
+	if r.manifest, err = o.capture(ctx, capture); err != nil {
+		return err
+	}
+	c := contest{capture: capture, messages: o.messages, dir: dir, rounds: o.rounds,
+		limits: o.limits, progress: os.Stderr}
+	if r.fields, err = o.contests(ctx, c, r.sensors); err != nil {
+		return err
+	}
+	for _, f := range r.fields {
+		fmt.Printf("\nTo %s, medians of %d:\n\n%s%s", f.sink, o.rounds, f.table().text(), f.notes())
+	}
+	if o.out == "" {
+		return nil
+	}
+	text, err := r.markdown()
+	if err != nil {
+		return err
+	}
+	return write(o.out, text)
+}
+
+// contests holds one contest for each sink.
+func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field, error) {
+	var fields []field
+	to := func(s sink, address string, takes func(sensor) bool) error {
+		var some []sensor
+		for _, sensor := range all {
+			if takes(sensor) {
+				some = append(some, sensor)
+			}
+		}
+		f, err := c.hold(ctx, s, some, address)
+		fields = append(fields, f)
+		return err
+	}
+	if err := to(toFile, "", func(s sensor) bool { return s.file }); err != nil {
+		return nil, err
+	}
+	address, stop, err := o.embedded(ctx)
+	if err != nil {
+		return nil, err
+	}
+	err = to(toEmbedded, address, func(s sensor) bool { return !s.file })
+	if err := errors.Join(err, stop()); err != nil {
+		return nil, err
+	}
+	if o.kafka == "" {
+		return fields, nil
+	}
+	return fields, to(toKafka, o.kafka, func(s sensor) bool {
+		return !s.file && (s.broker == "" || s.broker == o.kafka)
+	})
+}
+
+// capture has the capture made, by a process of its own.
+func (o options) capture(ctx context.Context, path string) (traffic.Manifest, error) {
+	fmt.Fprintf(os.Stderr, "making a capture of %d messages\n", o.messages)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "generate", "-seed", fmt.Sprint(o.seed),
+		"-n", fmt.Sprint(o.messages), "-o", path)
+	cmd.Stderr = os.Stderr
+	var m traffic.Manifest
+	out, err := cmd.Output()
+	if err == nil {
+		err = json.Unmarshal(out, &m)
+	}
+	if err != nil {
+		return m, fmt.Errorf("capture: %w", err)
+	}
+	return m, nil
+}
+
+// embedded starts the embedded broker, and returns its address and what ends it.
+func (o options) embedded(ctx context.Context) (string, func() error, error) {
+	port := "0"
+	if o.binaries.sketch != "" {
+		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
+	}
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "broker", port)
+	cmd.Stderr = os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		return "", nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return "", nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	if err := cmd.Start(); err != nil {
+		return "", nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	stop := func() error { return errors.Join(in.Close(), cmd.Wait()) }
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err == io.EOF {
+		err = errors.New("it ended at once")
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("embedded broker: %w", errors.Join(err, stop()))
+	}
+	return strings.TrimSpace(address), stop, nil
+}
+
+// absolute returns the binaries by names that hold in any folder, and fails if one is not there.
+func (b binaries) absolute() (binaries, error) {
+	for _, path := range []*string{&b.dnsluice, &b.dnsmonster, &b.collector, &b.sketch} {
+		if *path == "" {
+			continue
+		}
+		found, err := exec.LookPath(*path)
+		if err == nil {
+			found, err = filepath.Abs(found)
+		}
+		if err != nil {
+			return b, fmt.Errorf("binary: %w", err)
+		}
+		*path = found
+	}
+	return b, nil
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build budget
+
+package budget
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka/embedded"
+	"github.com/dnsluice/dnsluice/internal/sensor"
+)
+
+var update = flag.Bool("update", false, "store what is measured as the budget")
+
+// cost is what one message costs.
+type cost struct {
+	Instructions float64 `json:"instructions"`
+	Allocations  float64 `json:"allocations"`
+}
+
+// budgetFile holds a cost for each way through the line.
+const budgetFile = "budget.json"
+
+// What a cost may be above the budget. Allocations are next to none a message, and how many
+// batches and requests there are is a matter of time, so theirs is a number and not a share.
+const (
+	tolerance      = 0.05
+	moreAllocation = 0.02
+)
+
+// The captures: so many times the recordings. The difference is some 36,000 messages.
+const small, large = 10, 70
+
+// topic is that of the broker.
+const topic = "dns"
+
+// way is one way through the line.
+type way struct {
+	name   string
+	format string // of Kafka records, or "" for lines on standard output
+}
+
+var ways = []way{{"read to JSON lines", ""}, {"run to Kafka, JSON", "json"},
+	{"run to Kafka, Protobuf", "protobuf"}}
+
+// serveBroker makes the test binary the broker, in a process of its own: its instructions and
+// allocations are not the sensor's.
+const serveBroker = "DNSLUICE_BUDGET_BROKER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(serveBroker) == "" {
+		os.Exit(m.Run())
+	}
+	b, err := embedded.Start(topic, 1)
+	if err == nil {
+		fmt.Println(b.Brokers()[0])
+		_, err = io.Copy(io.Discard, os.Stdin) // until the test is gone
+		b.Close()
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// startBroker returns the address of a broker that lives as long as the test.
+func startBroker(t *testing.T) string {
+	t.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env, cmd.Stderr = append(os.Environ(), serveBroker+"=1"), os.Stderr
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		in.Close()
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("broker: %v", err)
+		}
+	})
+	address, err := bufio.NewReader(out).ReadString('\n')
+	if err != nil {
+		t.Fatalf("broker: %v", err)
+	}
+	return strings.TrimSpace(address)
+}
+
+// buildSensor returns the program, built as it is shipped.
+func buildSensor(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(t.TempDir(), "dnsluice")
+	cmd := exec.Command("go", "build", "-trimpath", "-o", bin,
+		"github.com/dnsluice/dnsluice/cmd/dnsluice")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	return bin
+}
+
+// tries is how often valgrind may fail: it sometimes crashes on Go programs.
+const tries = 6
+
+// instructions returns how many the program executes for a capture.
+func instructions(t *testing.T, bin, broker string, w way, s sample) float64 {
+	t.Helper()
+	args := []string{"read", s.file}
+	if w.format != "" {
+		args = []string{"run", "--read", s.file, "--brokers", broker, "--topic", topic,
+			"--format", w.format, "--http", "off", "--sensor", "budget"}
+	}
+	for try := 1; ; try++ {
+		profile := filepath.Join(t.TempDir(), "profile")
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		cmd := exec.CommandContext(ctx, "valgrind", append([]string{"--tool=callgrind",
+			"--callgrind-out-file=" + profile, bin}, args...)...)
+		// Valgrind crashes on the signals by which the runtime interrupts goroutines. How much
+		// of the run a garbage collection covers, with its write barriers, is a matter of time;
+		// what makes garbage is counted as allocations.
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off")
+		var log strings.Builder
+		cmd.Stderr = &log
+		err := cmd.Run()
+		cancel()
+		if err == nil {
+			return totals(t, profile)
+		}
+		t.Logf("valgrind, try %d: %v", try, err)
+		if try == tries {
+			t.Fatalf("valgrind failed %d times: %v\n%s", tries, err, log.String())
+		}
+	}
+}
+
+// totals reads the sum of a callgrind profile.
+func totals(t *testing.T, profile string) float64 {
+	t.Helper()
+	text, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "\ntotals: ")
+	line, _, _ := strings.Cut(rest, "\n")
+	n, err := strconv.ParseFloat(strings.TrimSpace(line), 64)
+	if err != nil {
+		t.Fatalf("%s: sum: %v", profile, err)
+	}
+	return n
+}
+
+// allocations returns how many the line does for a capture, in this process.
+func allocations(t *testing.T, broker string, w way, s sample) float64 {
+	t.Helper()
+	cfg := sensor.Config{Sensor: "budget", Run: sensor.RunID(time.Now()), Files: []string{s.file},
+		Ports: []uint16{53}, Lanes: 1, Format: w.format, Deliver: deliver.DefaultConfig(),
+		Memory: 96 << 20, Grace: 10 * time.Second}
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	if w.format == "" {
+		if _, err := sensor.Print(t.Context(), cfg, io.Discard); err != nil {
+			t.Fatal(err)
+		}
+	} else {
+		producer, err := kafka.New(kafka.Config{Brokers: []string{broker}, Topic: topic,
+			ClientID: "budget", RequestTimeout: 10 * time.Second})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer producer.Close()
+		run, err := sensor.New(cfg, producer, slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := run.Open(); err != nil {
+			t.Fatal(err)
+		}
+		if err := run.Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	runtime.ReadMemStats(&after)
+	return float64(after.Mallocs - before.Mallocs)
+}
+
+// readBudget returns the stored costs by the name of the way.
+func readBudget(t *testing.T) map[string]cost {
+	t.Helper()
+	text, err := os.ReadFile(budgetFile)
+	if os.IsNotExist(err) && *update {
+		return nil
+	}
+	b := map[string]cost{}
+	if err == nil {
+		err = json.Unmarshal(text, &b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTheLineKeepsWithinItsBudget(t *testing.T) {
+	if _, err := exec.LookPath("valgrind"); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal("needs valgrind: apt-get install valgrind")
+		}
+		t.Skip("needs valgrind: apt-get install valgrind")
+	}
+	if runtime.GOARCH != "amd64" {
+		t.Skip("the budget is in instructions of amd64")
+	}
+	budget, measured := readBudget(t), map[string]cost{}
+	bin, broker := buildSensor(t), startBroker(t)
+	few, many := repeated(t, small), repeated(t, large)
+	messages := float64(many.messages - few.messages)
+	for _, w := range ways {
+		per := func(of func(sample) float64) float64 { return (of(many) - of(few)) / messages }
+		c := cost{
+			rounded(per(func(s sample) float64 { return instructions(t, bin, broker, w, s) }), 0),
+			rounded(per(func(s sample) float64 { return allocations(t, broker, w, s) }), 3),
+		}
+		t.Logf("%s: %.0f instructions and %.3f allocations a message, over %.0f messages",
+			w.name, c.Instructions, c.Allocations, messages)
+		measured[w.name] = c
+		if !*update {
+			judge(t, w.name, c, budget)
+		}
+	}
+	if *update {
+		text, err := json.MarshalIndent(measured, "", "  ")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(budgetFile, append(text, '\n'), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// rounded keeps so many decimals, which are all that repeat.
+func rounded(x float64, decimals int) float64 {
+	unit := math.Pow10(decimals)
+	return max(0, math.Round(x*unit)/unit) // noise around nothing may be below it
+}
+
+// judge fails the test if a cost is above its budget.
+func judge(t *testing.T, name string, c cost, budget map[string]cost) {
+	t.Helper()
+	b, ok := budget[name]
+	if !ok {
+		t.Errorf("%s has no budget: make budget UPDATE=1", name)
+		return
+	}
+	if most := b.Instructions * (1 + tolerance); c.Instructions > most {
+		t.Errorf("%s: %.0f instructions a message, the budget is %.0f and %.0f %% more: "+
+			"find what costs them, or make budget UPDATE=1 and say why", name, c.Instructions,
+			b.Instructions, tolerance*100)
+	}
+	if c.Allocations > b.Allocations+moreAllocation {
+		t.Errorf("%s: %.3f allocations a message, the budget is %.3f and %.2f more", name,
+			c.Allocations, b.Allocations, moreAllocation)
+	}
+}
