@@ -271,10 +271,10 @@ func (r *rig) acknowledged(n uint64) {
 		func() bool { return r.s.Ledger().Acknowledged >= want })
 }
 
-// spooled waits until n records are on disk.
+// spooled waits until n records are on disk, which at the rate of a drill takes its time.
 func (r *rig) spooled(n uint64) {
 	r.Helper()
-	until(r, fmt.Sprintf("%d records are on disk", n), patience,
+	until(r, fmt.Sprintf("%d records are on disk", n), patience+time.Duration(n)*time.Millisecond,
 		func() bool { return r.spool.Stats().Records >= n })
 }
 

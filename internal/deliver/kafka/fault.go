@@ -30,6 +30,15 @@ func (c *Client) clusterFault(err error) *deliver.Fault {
 	if errors.Is(err, kerr.IllegalSaslState) { // its text names a state, and no reason
 		f.Err = fmt.Errorf("%w (the port may be one without SASL)", err)
 	}
+	return c.given(f)
+}
+
+// given is f, unless the client was closed under the request: then its words tell nothing about the
+// cluster, and that somebody gave it up for want of an answer is all there is to say.
+func (c *Client) given(f *deliver.Fault) *deliver.Fault {
+	if c.closed.Load() {
+		f.State = deliver.NoAnswer
+	}
 	return f
 }
 
@@ -40,7 +49,7 @@ func (c *Client) brokerFault(node int32, err error, verdict deliver.Verdict, whe
 	} else {
 		err = c.seen.reading(node, err)
 	}
-	return &deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err}
+	return c.given(&deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err})
 }
 
 func transportState(err error) deliver.State {

@@ -129,6 +129,7 @@ type Client struct {
 	cl      *kgo.Client
 	link    *link
 	seen    *seen
+	closed  atomic.Bool
 	topicID atomic.Pointer[[16]byte] // since Produce v13, topics are named by id (KIP-516)
 }
 
@@ -189,7 +190,10 @@ func (c *Client) Throttled() time.Time {
 }
 
 // Close implements deliver.Producer.
-func (c *Client) Close() { c.cl.Close() }
+func (c *Client) Close() {
+	c.closed.Store(true)
+	c.cl.Close()
+}
 
 // Leaders implements deliver.Producer.
 func (c *Client) Leaders(ctx context.Context) ([]int32, error) {

@@ -182,6 +182,9 @@ func TestCloseEndsCallsThatWait(t *testing.T) {
 		if strings.HasPrefix(f.Where, "broker") && f.Verdict != deliver.Unknown {
 			t.Errorf("a batch that was written: %+v", f)
 		}
+		if f.State != deliver.NoAnswer { // it is closed when it gets none
+			t.Errorf("%s: %+v", f.State, f)
+		}
 	}
 	if took := time.Since(start); took > 5*time.Second {
 		t.Errorf("took %v", took)
