@@ -219,28 +219,6 @@ func TestOneNode(t *testing.T) {
 	})
 }
 
-func TestThreeNodesAndOneIsKilledUnderLoad(t *testing.T) {
-	c := cluster.Start(t, 3)
-	const topic = "dns"
-	c.CreateTopic(topic, 6, 3, nil)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	cfg := config(record.Snappy)
-	cfg.Sources = []capture.Source{replay.New(replayed(t), 3000)}
-	s := start(t, ctx, cfg, c.Brokers(), topic)
-	s.acknowledged(3000)
-	c.Kill(1)
-	s.acknowledged(s.sensor.Ledger().Acknowledged + 5000) // the other two go on
-	c.Restart(1)
-	s.acknowledged(s.sensor.Ledger().Acknowledged + 2000)
-	stop()
-	l := s.wait()
-	c.WaitInSync(topic)
-	complete(t, "console consumer", c.Consume(topic), l.Records)
-	complete(t, "kcat", c.Kcat(topic), l.Records)
-	valid(t, c, topic, l.Records, 3)
-}
-
 // state waits until delivery is in the state.
 func state(t *testing.T, r *running, want deliver.State) {
 	t.Helper()

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 
-//go:build kafka && drills
+//go:build kafka
 
 package kafka
 
