@@ -27,7 +27,6 @@ type queries struct {
 	large bool       // the next one is a large response
 	sent  uint64
 	worst time.Duration // that a report took to write
-	slow  time.Duration // that a tick came late at most: the machine's doing, not the sensor's
 	err   error
 }
 
@@ -48,23 +47,7 @@ func dial(t *testing.T, socket string, rate int) *queries {
 		t.Fatal(err)
 	}
 	q.done.Go(q.run)
-	q.done.Go(q.listen)
 	return q
-}
-
-// listen notes how late a clock is that nobody but the machine can stop.
-func (q *queries) listen() {
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for last := time.Now(); ; {
-		select {
-		case <-q.quit:
-			return
-		case now := <-tick.C:
-			q.set(func() { q.slow = max(q.slow, time.Since(last)) })
-			last = now
-		}
-	}
 }
 
 // run reports what is due, every few milliseconds.
@@ -133,12 +116,12 @@ func (q *queries) set(change func()) {
 	change()
 }
 
-// account returns how many queries were reported, for how long a report ever took beyond what the
-// machine was late itself, and why there are no more.
+// account returns how many queries were reported, for how long a report ever took, and why there are
+// no more.
 func (q *queries) account() (sent uint64, stall time.Duration, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.sent, max(0, q.worst-q.slow), q.err
+	return q.sent, q.worst, q.err
 }
 
 // reported puts a message into dnstap and that into a frame. Of dnstap.proto: 15 is the type, 14
