@@ -275,7 +275,8 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go s.reportState(helpers)
+	go reportState(helpers, s.sensor.Status, s.log,
+		func(sentence string) { s.notify(notify.Status(sentence)) })
 	s.notify(notify.Ready("capturing"))
 	stop := context.AfterFunc(ctx, func() { s.notify(notify.Stopping("draining")) })
 	defer stop()
@@ -300,35 +301,6 @@ func (s service) closeLedger(stderr io.Writer) error {
 		err = errors.Join(err, fmt.Errorf("the ledger does not balance, which is a mistake in dnsluice: %w", law))
 	}
 	return err
-}
-
-// reportState logs each change of the state and tells the service manager.
-func (s service) reportState(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var last deliver.State
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		status := s.sensor.Status()
-		if status.State == last {
-			continue
-		}
-		last = status.State
-		level := slog.LevelInfo
-		if !status.State.Ready() {
-			level = slog.LevelWarn
-		}
-		var attrs []any
-		if status.LastError != "" {
-			attrs = []any{"last_error", status.LastError}
-		}
-		s.log.Log(ctx, level, "state: "+status.Sentence, attrs...)
-		s.notify(notify.Status(status.Sentence))
-	}
 }
 
 func (s service) notify(err error) {
