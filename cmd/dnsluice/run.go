@@ -61,6 +61,10 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	for _, w := range loaded.Warnings {
 		log.Warn(w)
 	}
+	if cfg.Readable() {
+		log.Warn("the secret is sent to the brokers in plain text: connect with TLS (--tls), or use SCRAM",
+			"mechanism", cfg.SASL.Mechanism)
+	}
 	cluster, err := kafka.NewCluster(kafkaConfig(cfg))
 	if err != nil {
 		return err

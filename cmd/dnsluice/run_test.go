@@ -266,6 +266,20 @@ func TestAVariableThatIsNoKeyIsWarnedOf(t *testing.T) {
 	}
 }
 
+func TestAPasswordForAllToReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for mechanism, warned := range map[string]int{"PLAIN": 1, "SCRAM-SHA-256": 0} {
+		cmd := program(t, "run", "--read", captures+"chaos.pcap", "--brokers", nobody(t), "--http", "off",
+			"--grace", "100ms", "--ledger", "/nowhere/ledger.json", // so that it ends
+			"--sasl-mechanism", mechanism, "--sasl-user", "u")
+		cmd.Env = append(cmd.Env, "DNSLUICE_SASL_PASSWORD=hunter2")
+		r := execute(t, cmd).expect(t, 1)
+		if strings.Count(r.stderr, "in plain text") != warned || strings.Contains(r.stderr, "hunter2") {
+			t.Errorf("%s: %s", mechanism, r.stderr)
+		}
+	}
+}
+
 // TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun is the promise of the spool, from end to end.
 func TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun(t *testing.T) {
 	t.Parallel()

@@ -84,6 +84,13 @@ func (c Config) checkLink(m *Mistakes) {
 	}
 }
 
+// Readable tells whether whoever sees packets of a connection to a broker has the secret: the
+// password, or the token. SCRAM and AWS_MSK_IAM only prove that they know theirs.
+func (c Config) Readable() bool {
+	s := c.SASL.Mechanism
+	return !c.TLS.Enabled && (s == "PLAIN" || slices.Contains(withToken, s))
+}
+
 // linkable adds what does not go together, and what is missing to connect to a broker.
 func (c Config) linkable(m *Mistakes) {
 	c.wholeTLS(m)
