@@ -22,6 +22,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 	"github.com/dnsluice/dnsluice/internal/ops/logging"
 	"github.com/dnsluice/dnsluice/internal/ops/notify"
 	"github.com/dnsluice/dnsluice/internal/record"
@@ -264,8 +265,10 @@ type service struct {
 func (s service) run(ctx context.Context, stderr io.Writer) error {
 	debug.SetMemoryLimit(s.sensor.HeapLimit())
 	if file := s.cfg.Ops.Ledger; file != "" {
-		// An empty one first: a path that cannot be written to must not be found out at the end.
-		if err := s.sensor.Ledger().WriteFile(file); err != nil {
+		// An empty one first: a path that cannot be written to must not be found out at the end. It
+		// stays there when the process is killed, and then replaces that of the run before.
+		var empty ledger.Ledger
+		if err := empty.WriteFile(file); err != nil {
 			return err
 		}
 	}
@@ -297,6 +300,7 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 // closeLedger prints the ledger of the whole run, and writes it where the user wants it.
 func (s service) closeLedger(stderr io.Writer) error {
 	l := s.sensor.Ledger()
+	l.Complete = true
 	err := l.WriteText(stderr)
 	if s.cfg.Ops.Ledger != "" {
 		err = errors.Join(err, l.WriteFile(s.cfg.Ops.Ledger))

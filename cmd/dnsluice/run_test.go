@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -212,6 +213,24 @@ func TestASignalWithoutABrokerEndsWithinTheGracePeriod(t *testing.T) {
 	a := ledgerOf(t, ledger)
 	if a.Dropped != n || a.Stages[len(a.Stages)-1].Dropped["shutdown"] != n {
 		t.Errorf("%+v", a)
+	}
+}
+
+func TestAProcessThatWasKilledLeavesNoLedgerThatLooksWhole(t *testing.T) {
+	t.Parallel()
+	capture, ledger := newPipe(t), filepath.Join(t.TempDir(), "ledger.json")
+	p := start(t, program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--http", "127.0.0.1:0",
+		"--ledger", ledger))
+	p.address()
+	p.signal(syscall.SIGKILL)
+	p.wait(-1)
+	data, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a account
+	if err := json.Unmarshal(data, &a); err != nil || a.Complete || a.Balanced || !strings.Contains(string(data), "complete") {
+		t.Errorf("%v: %s", err, data)
 	}
 }
 
