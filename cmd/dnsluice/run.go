@@ -118,8 +118,14 @@ func closeSpool(spool deliver.Spool, log *slog.Logger) error {
 		return nil
 	}
 	err := spool.Close()
-	if n := spool.Stats().Records; n > 0 {
-		log.Info("records wait on disk for the next start", "records", n)
+	s := spool.Stats()
+	// What was corrupt from the start was never part of this run, so its ledger does not have it.
+	if dropped := s.Dropped[deliver.SpoolCorrupt]; s.Corrupt.Records > dropped {
+		log.Warn("records of earlier runs were corrupt on disk when the spool was opened, and are lost",
+			"records", s.Corrupt.Records-dropped)
+	}
+	if s.Records > 0 {
+		log.Info("records wait on disk for the next start", "records", s.Records)
 	}
 	return err
 }

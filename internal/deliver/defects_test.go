@@ -286,3 +286,12 @@ func TestAKnownFailureIsNotCalledNoAnswer(t *testing.T) {
 		})
 	}
 }
+
+func TestTheStatusSaysThatNothingIsKeptAtMostOnce(t *testing.T) {
+	for mode, want := range map[Mode]bool{AtLeastOnce: false, AtMostOnce: true} {
+		r := newRig(t, 1, 4, func(c *Config) { c.Mode = mode })
+		if got := r.d.Status().Once; got != want {
+			t.Errorf("%v: %v", mode, got)
+		}
+	}
+}
