@@ -31,7 +31,7 @@ func (o checkOptions) clusterChecks(cfg config.Config) ([]check.Check, error) {
 	w := o.clusterWishes(cfg)
 	w.TLS, w.AllAcks = link.TLS != nil, link.Acks == kafka.AcksAll
 	if link.SASL != nil {
-		w.Login = link.SASL.Mechanism
+		w.Login, w.Readable = link.SASL.Mechanism, cfg.Readable()
 	}
 	c := check.Cluster{
 		Resolve: net.DefaultResolver.LookupHost,

@@ -4,7 +4,10 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"log"
 	"net"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -130,6 +133,31 @@ func TestCheckOfNobody(t *testing.T) {
 	got := checked(t, 1, "cluster", "--read", "-", "--brokers", address)
 	if got["names"] != "ok" || got["connect"] != "failure" || got["canary"] != "skipped" {
 		t.Errorf("%v", got)
+	}
+}
+
+func TestCheckOfPortsThatSpeakAnotherWay(t *testing.T) {
+	t.Parallel()
+	secure := httptest.NewUnstartedServer(nil)
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	defer secure.Close()
+	_, plain := testBroker(t)
+	for _, c := range []struct {
+		brokers string
+		args    []string
+		want    string
+	}{
+		{secure.Listener.Addr().String(), nil,
+			"closed the connection before it answered: is TLS expected on this port?"},
+		{plain, []string{"--tls"}, "the TLS handshake was not answered in time: the port may not speak TLS"},
+	} {
+		args := append([]string{"check", "--http", "off", "--read", "-", "--brokers", c.brokers}, c.args...)
+		cmd := program(t, args...)
+		cmd.Env = append(cmd.Env, "DNSLUICE_DELIVER_REQUEST_TIMEOUT=2s")
+		if r := execute(t, cmd).expect(t, 1); !strings.Contains(r.stdout, c.want) {
+			t.Errorf("no %q in:\n%s", c.want, r.stdout)
+		}
 	}
 }
 

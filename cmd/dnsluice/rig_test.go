@@ -242,7 +242,7 @@ func messages(t *testing.T, file string) int {
 
 // account is the ledger as --ledger writes it.
 type account struct {
-	Balanced                                                         bool
+	Balanced, Complete                                               bool
 	Packets, Messages, Records, Acknowledged, Spooled, Dropped, Held uint64
 	Stages                                                           []struct {
 		Stage, Unit   string
@@ -265,13 +265,13 @@ func ledgerOf(t *testing.T, path string) account {
 	if err := strict.Decode(&a); err != nil {
 		t.Fatalf("%v: %s", err, data)
 	}
-	for _, key := range []string{"balanced", "packets", "messages", "records", "acknowledged",
+	for _, key := range []string{"balanced", "complete", "packets", "messages", "records", "acknowledged",
 		"spooled", "dropped", "held", "stages", "stage", "in", "out"} {
 		if !bytes.Contains(data, []byte(`"`+key+`":`)) {
 			t.Errorf("the ledger has no %q: %s", key, data)
 		}
 	}
-	if !a.Balanced || a.Held != 0 || a.Records != a.Acknowledged+a.Spooled+a.Dropped {
+	if !a.Complete || !a.Balanced || a.Held != 0 || a.Records != a.Acknowledged+a.Spooled+a.Dropped {
 		t.Errorf("the ledger does not balance: %s", data)
 	}
 	for _, s := range a.Stages {

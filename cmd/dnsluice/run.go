@@ -22,6 +22,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 	"github.com/dnsluice/dnsluice/internal/ops/logging"
 	"github.com/dnsluice/dnsluice/internal/ops/notify"
 	"github.com/dnsluice/dnsluice/internal/record"
@@ -60,6 +61,10 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	}
 	for _, w := range loaded.Warnings {
 		log.Warn(w)
+	}
+	if cfg.Readable() {
+		log.Warn("the secret is sent to the brokers in plain text: connect with TLS (--tls), or use SCRAM",
+			"mechanism", cfg.SASL.Mechanism)
 	}
 	cluster, err := kafka.NewCluster(kafkaConfig(cfg))
 	if err != nil {
@@ -113,8 +118,14 @@ func closeSpool(spool deliver.Spool, log *slog.Logger) error {
 		return nil
 	}
 	err := spool.Close()
-	if n := spool.Stats().Records; n > 0 {
-		log.Info("records wait on disk for the next start", "records", n)
+	s := spool.Stats()
+	// What was corrupt from the start was never part of this run, so its ledger does not have it.
+	if dropped := s.Dropped[deliver.SpoolCorrupt]; s.Corrupt.Records > dropped {
+		log.Warn("records of earlier runs were corrupt on disk when the spool was opened, and are lost",
+			"records", s.Corrupt.Records-dropped)
+	}
+	if s.Records > 0 {
+		log.Info("records wait on disk for the next start", "records", s.Records)
 	}
 	return err
 }
@@ -260,8 +271,10 @@ type service struct {
 func (s service) run(ctx context.Context, stderr io.Writer) error {
 	debug.SetMemoryLimit(s.sensor.HeapLimit())
 	if file := s.cfg.Ops.Ledger; file != "" {
-		// An empty one first: a path that cannot be written to must not be found out at the end.
-		if err := s.sensor.Ledger().WriteFile(file); err != nil {
+		// An empty one first: a path that cannot be written to must not be found out at the end. It
+		// stays there when the process is killed, and then replaces that of the run before.
+		var empty ledger.Ledger
+		if err := empty.WriteFile(file); err != nil {
 			return err
 		}
 	}
@@ -275,7 +288,8 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	go s.reportState(helpers)
+	go reportState(helpers, s.sensor.Status, s.log,
+		func(sentence string) { s.notify(notify.Status(sentence)) })
 	s.notify(notify.Ready("capturing"))
 	stop := context.AfterFunc(ctx, func() { s.notify(notify.Stopping("draining")) })
 	defer stop()
@@ -292,6 +306,7 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 // closeLedger prints the ledger of the whole run, and writes it where the user wants it.
 func (s service) closeLedger(stderr io.Writer) error {
 	l := s.sensor.Ledger()
+	l.Complete = true
 	err := l.WriteText(stderr)
 	if s.cfg.Ops.Ledger != "" {
 		err = errors.Join(err, l.WriteFile(s.cfg.Ops.Ledger))
@@ -300,35 +315,6 @@ func (s service) closeLedger(stderr io.Writer) error {
 		err = errors.Join(err, fmt.Errorf("the ledger does not balance, which is a mistake in dnsluice: %w", law))
 	}
 	return err
-}
-
-// reportState logs each change of the state and tells the service manager.
-func (s service) reportState(ctx context.Context) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	var last deliver.State
-	for {
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return
-		}
-		status := s.sensor.Status()
-		if status.State == last {
-			continue
-		}
-		last = status.State
-		level := slog.LevelInfo
-		if !status.State.Ready() {
-			level = slog.LevelWarn
-		}
-		var attrs []any
-		if status.LastError != "" {
-			attrs = []any{"last_error", status.LastError}
-		}
-		s.log.Log(ctx, level, "state: "+status.Sentence, attrs...)
-		s.notify(notify.Status(status.Sentence))
-	}
 }
 
 func (s service) notify(err error) {

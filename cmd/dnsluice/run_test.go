@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -215,6 +216,24 @@ func TestASignalWithoutABrokerEndsWithinTheGracePeriod(t *testing.T) {
 	}
 }
 
+func TestAProcessThatWasKilledLeavesNoLedgerThatLooksWhole(t *testing.T) {
+	t.Parallel()
+	capture, ledger := newPipe(t), filepath.Join(t.TempDir(), "ledger.json")
+	p := start(t, program(t, "run", "--read", capture.path, "--brokers", nobody(t), "--http", "127.0.0.1:0",
+		"--ledger", ledger))
+	p.address()
+	p.signal(syscall.SIGKILL)
+	p.wait(-1)
+	data, err := os.ReadFile(ledger)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var a account
+	if err := json.Unmarshal(data, &a); err != nil || a.Complete || a.Balanced || !strings.Contains(string(data), "complete") {
+		t.Errorf("%v: %s", err, data)
+	}
+}
+
 func TestASecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	capture := newPipe(t)
@@ -263,6 +282,20 @@ func TestAVariableThatIsNoKeyIsWarnedOf(t *testing.T) {
 	r := execute(t, cmd).expect(t, 0)
 	if !strings.Contains(r.stderr, "DNSLUICE_DELIVER_TOPIC?") {
 		t.Errorf("no warning: %s", r.stderr)
+	}
+}
+
+func TestAPasswordForAllToReadIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	for mechanism, warned := range map[string]int{"PLAIN": 1, "SCRAM-SHA-256": 0} {
+		cmd := program(t, "run", "--read", captures+"chaos.pcap", "--brokers", nobody(t), "--http", "off",
+			"--grace", "100ms", "--ledger", "/nowhere/ledger.json", // so that it ends
+			"--sasl-mechanism", mechanism, "--sasl-user", "u")
+		cmd.Env = append(cmd.Env, "DNSLUICE_SASL_PASSWORD=hunter2")
+		r := execute(t, cmd).expect(t, 1)
+		if strings.Count(r.stderr, "in plain text") != warned || strings.Contains(r.stderr, "hunter2") {
+			t.Errorf("%s: %s", mechanism, r.stderr)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -113,5 +115,25 @@ func TestNoSpoolIsConfigured(t *testing.T) {
 	s, err := openSpool(config.Default().Spool, slog.New(slog.DiscardHandler))
 	if s != nil || err != nil {
 		t.Errorf("%v, %v", s, err)
+	}
+}
+
+// damaged is a spool of which some was corrupt when it was opened, and some more when it was read.
+type damaged struct{ deliver.Spool }
+
+func (damaged) Close() error { return nil }
+
+func (damaged) Stats() (s deliver.SpoolStats) {
+	s.Corrupt.Records, s.Dropped[deliver.SpoolCorrupt] = 42, 2
+	return s
+}
+
+func TestTheEndOfARunTellsWhatWasCorruptFromTheStart(t *testing.T) {
+	var out bytes.Buffer
+	if err := closeSpool(damaged{}, slog.New(slog.NewTextHandler(&out, nil))); err != nil {
+		t.Fatal(err)
+	}
+	if s := out.String(); !strings.Contains(s, "corrupt on disk") || !strings.Contains(s, "records=40\n") {
+		t.Errorf("it says %q", s)
 	}
 }

@@ -246,3 +246,52 @@ func TestTheSequenceOfABatchThatWasTakenAwayIsNotUsedAgain(t *testing.T) {
 		}
 	})
 }
+
+// TestAKnownFailureIsNotCalledNoAnswer: with a short time-out a request is late before a failure
+// of one partition has lasted, and what is known says more than that time passes.
+func TestAKnownFailureIsNotCalledNoAnswer(t *testing.T) {
+	for name, other := range map[string]time.Duration{
+		"the other partition is well": time.Hour, "and soon fails as well": 700 * time.Millisecond,
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 2, 32, func(c *Config) { c.RequestTimeout = time.Second })
+				start := time.Now()
+				r.c.onProduce = func(p int32) outcome {
+					if p == 1 {
+						r.c.leaders[1] = NoLeader
+						return outcome{err: &Fault{State: NoLeaderState, Verdict: Unknown, Err: errNoLeader}}
+					}
+					if time.Since(start) > other {
+						return outcome{err: &Fault{State: BrokerError, Verdict: Unknown, Err: errors.New("UNKNOWN")}}
+					}
+					return fine
+				}
+				r.run()
+				in := r.d.LiveIntake()
+				seen := map[State]bool{}
+				for range 100 {
+					r.put(in, 5)
+					time.Sleep(100 * time.Millisecond) // virtual
+					seen[r.d.Status().State] = true
+				}
+				if seen[NoAnswer] || !seen[NoLeaderState] {
+					t.Errorf("it was in turn %v", seen)
+				}
+				r.c.mu.Lock()
+				r.c.onProduce, r.c.leaders[1] = nil, 0
+				r.c.mu.Unlock()
+				r.check(r.finish(in))
+			})
+		})
+	}
+}
+
+func TestTheStatusSaysThatNothingIsKeptAtMostOnce(t *testing.T) {
+	for mode, want := range map[Mode]bool{AtLeastOnce: false, AtMostOnce: true} {
+		r := newRig(t, 1, 4, func(c *Config) { c.Mode = mode })
+		if got := r.d.Status().Once; got != want {
+			t.Errorf("%v: %v", mode, got)
+		}
+	}
+}

@@ -107,7 +107,7 @@ func (h *health) fault(now time.Time) *Fault {
 	}
 	patience := blink
 	if h.lastAck.After(worst.since) {
-		patience = tolerance
+		patience = min(tolerance, h.silent) // or it would pass for one that nobody noticed
 	}
 	if now.Sub(worst.since) < patience {
 		return nil
@@ -116,12 +116,13 @@ func (h *health) fault(now time.Time) *Fault {
 }
 
 // hung tells whether a request is under way for longer than any may be, or for a while in which
-// nobody else was answered, or nothing at all gets through although nobody failed.
+// nobody else was answered, or nothing at all gets through although nobody failed. A worker that
+// has failed is none of it: why is known, and fault says it when it lasts.
 func (h *health) hung(sc scene, now time.Time) bool {
 	still := now.Sub(h.progress)
 	for w := range h.workers {
 		t := &w.trouble
-		if t.begun.IsZero() {
+		if t.begun.IsZero() || t.fault != nil {
 			continue
 		}
 		if took := now.Sub(t.begun); took > h.silent || min(took, still) > stillness {

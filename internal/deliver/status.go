@@ -23,6 +23,7 @@ type Status struct {
 	Waiting    int       `json:"batches_waiting"` // handed on and not acknowledged
 	Free       int       `json:"batches_free"`    // memory left for new ones
 
+	Once     bool              `json:"at_most_once"` // and so there is never a spool
 	Spool    *SpoolStatus      `json:"spool,omitempty"`
 	Probe    *ProbeStatus      `json:"probe,omitempty"` // the newest; only while unhealthy one is made
 	Recycled uint64            `json:"recycled"`        // producers that were replaced
@@ -72,7 +73,7 @@ func (d *Delivery) Status() Status {
 	s := Status{
 		State: state, Since: since, LastAck: d.health.lastAck,
 		Partitions: len(leaders), Waiting: len(d.parcels), Free: d.pool.Free(),
-		Recycled: d.counts.Recycled, Probe: d.recycling.probe,
+		Once: d.cfg.Mode == AtMostOnce, Recycled: d.counts.Recycled, Probe: d.recycling.probe,
 		Leaders: d.health.partitions(leaders, now),
 	}
 	for _, l := range leaders {

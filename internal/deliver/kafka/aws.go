@@ -9,6 +9,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,16 +21,18 @@ import (
 
 // awsKeys finds the credentials of AWS where its own tools look for them, in their order: the
 // environment, a web identity that is exchanged for a role (as in Kubernetes), the shared
-// credentials file. Those of the instance metadata service are not looked for.
+// credentials file, the container's agent, the instance's metadata service.
 type awsKeys struct {
 	patience time.Duration
 	env      func(string) string
 	home     func() (string, error)
 	now      func() time.Time
 	sts      string // replaces the endpoint in tests
+	imds     string // of the instance metadata service
+	agent    string // of containers on ECS
 
 	mu   sync.Mutex // guards the following
-	role awsKey     // what a web identity was exchanged for
+	role awsKey     // what was given for a time, by whoever gives such
 }
 
 type awsKey struct {
@@ -38,11 +41,12 @@ type awsKey struct {
 }
 
 func newAWSKeys(patience time.Duration, now func() time.Time) *awsKeys {
-	return &awsKeys{patience: patience, env: os.Getenv, home: os.UserHomeDir, now: now}
+	return &awsKeys{patience: patience, env: os.Getenv, home: os.UserHomeDir, now: now,
+		imds: awsIMDS, agent: awsAgent}
 }
 
-var errNoAWS = errors.New("looked for AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE and the " +
-	"shared credentials file")
+var errNoAWS = errors.New("looked for AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, the " +
+	"shared credentials file, AWS_CONTAINER_CREDENTIALS_* and the instance's metadata service")
 
 // get returns credentials. It blocks for no longer than patience.
 func (k *awsKeys) get(ctx context.Context) (awsKey, error) {
@@ -52,13 +56,27 @@ func (k *awsKeys) get(ctx context.Context) (awsKey, error) {
 		return key, nil
 	}
 	if file := k.env("AWS_WEB_IDENTITY_TOKEN_FILE"); file != "" {
-		return k.assume(ctx, file)
+		return k.lent(ctx, func(ctx context.Context) (awsKey, error) { return k.exchange(ctx, file) })
 	}
-	return k.shared()
+	key, err := k.shared()
+	switch {
+	case err == nil || !errors.Is(err, fs.ErrNotExist):
+		return key, err // a file that is there and wrong is not passed over in silence
+	case k.env(awsRelative) != "" || k.env(awsFull) != "":
+		return k.lent(ctx, k.container)
+	case strings.EqualFold(k.env("AWS_EC2_METADATA_DISABLED"), "true"):
+		return awsKey{}, err
+	}
+	key, instance := k.lent(ctx, k.instance)
+	if instance != nil {
+		return awsKey{}, fmt.Errorf("%w: %w", errNoAWS, instance)
+	}
+	return key, nil
 }
 
-// assume exchanges a web identity for a role's credentials, and keeps those while they live.
-func (k *awsKeys) assume(ctx context.Context, file string) (awsKey, error) {
+// lent returns credentials that are given for a time, and keeps those while they live: they are
+// asked for anew five minutes before their end.
+func (k *awsKeys) lent(ctx context.Context, ask func(context.Context) (awsKey, error)) (awsKey, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	now := k.now()
@@ -68,7 +86,7 @@ func (k *awsKeys) assume(ctx context.Context, file string) (awsKey, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, k.patience)
 	defer cancel()
-	fresh, err := k.exchange(ctx, file)
+	fresh, err := ask(ctx)
 	if err != nil && !lives {
 		return awsKey{}, err
 	}
@@ -139,7 +157,7 @@ func (k *awsKeys) shared() (awsKey, error) {
 	if path == "" {
 		home, err := k.home()
 		if err != nil {
-			return awsKey{}, fmt.Errorf("%w: %w", errNoAWS, err)
+			return awsKey{}, fmt.Errorf("%w: %w: %w", errNoAWS, err, fs.ErrNotExist)
 		}
 		path = filepath.Join(home, ".aws", "credentials")
 	}

@@ -45,7 +45,7 @@ aws_session_token = session
 			"AKOTHER other session"},
 		{"a profile without credentials", map[string]string{"AWS_SHARED_CREDENTIALS_FILE": shared,
 			"AWS_PROFILE": "empty"}, "[empty]"},
-		{"nothing", nil, "looked for AWS_ACCESS_KEY_ID"},
+		{"nothing", map[string]string{"AWS_EC2_METADATA_DISABLED": "true"}, "looked for AWS_ACCESS_KEY_ID"},
 		{"an identity without a role", map[string]string{"AWS_WEB_IDENTITY_TOKEN_FILE": shared}, "AWS_ROLE_ARN"},
 	} {
 		k := newAWSKeys(time.Second, time.Now)

@@ -72,18 +72,35 @@ func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, c net.C
 // explain says more about a connection that was closed while it began: by which request the
 // broker did so. The lock is held.
 func (s *seen) explain(node int32, err error) error {
-	begin := s.begins[node]
+	begin, read := s.begins[node]
 	delete(s.begins, node)
+	if !read && closed(err) { // while the first was written, or one of several tries, all told at the end
+		begin = beginning{keyAPIVersions, err}
+	}
 	switch {
 	case begin.err == nil || !errors.Is(err, begin.err) || timedOut(err):
 	case begin.key == keyAPIVersions && s.link.keys != nil:
 		return s.link.keys.afterwards(err)
+	case begin.key == keyAPIVersions && closed(err):
+		return &closedError{begin.err}
 	case begin.key == keySASLHandshake, begin.key == keySASLAuthenticate:
 		return &authError{what: "the broker closed the connection during the authentication, " +
 			"which it may do to wrong credentials", err: err}
 	}
 	return err
 }
+
+// closedError is a plain connection that was closed before the first answer. A port for TLS does
+// that, and so does a load balancer with nothing behind it, which is why the state stays what it
+// is: unreachable.
+type closedError struct{ err error }
+
+func (e *closedError) Error() string {
+	return "the broker closed the connection before it answered: is TLS expected on this port? (" +
+		e.err.Error() + ")"
+}
+
+func (e *closedError) Unwrap() error { return e.err }
 
 // OnBrokerThrottle implements kgo.HookBrokerThrottle.
 func (s *seen) OnBrokerThrottle(b kgo.BrokerMetadata, pause time.Duration, _ bool) {
@@ -109,10 +126,11 @@ func (s *seen) connecting(node int32, err error) error {
 	defer s.mu.Unlock()
 	last := s.connects[node]
 	var (
-		auth *authError
-		tls  *tlsError
+		auth  *authError
+		tls   *tlsError
+		plain *closedError
 	)
-	told := errors.As(last, &auth) || errors.As(last, &tls)
+	told := errors.As(last, &auth) || errors.As(last, &tls) || errors.As(last, &plain)
 	if last != nil && (timedOut(err) || told && closed(err)) {
 		return last
 	}

@@ -151,7 +151,7 @@ func (k *keyring) explain(err error) *tlsError {
 	}
 	switch {
 	case timedOut(err):
-		e.what = "the TLS handshake was not answered in time"
+		e.what = "the TLS handshake was not answered in time: the port may not speak TLS"
 	case errors.As(err, &plain):
 		e.what = "the port does not speak TLS"
 	case errors.As(err, &op) && op.Op == "remote error":

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -220,35 +221,36 @@ func TestWhyTheClusterIsNotReached(t *testing.T) {
 		timeout time.Duration
 		brokers func(t *testing.T) []string
 		state   deliver.State
+		words   string
 	}{
 		{"nobody listens", never, func(t *testing.T) []string {
 			return []string{closed(t)}
-		}, deliver.Unreachable},
+		}, deliver.Unreachable, ""},
 		{"nobody answers the dial", late, func(t *testing.T) []string {
 			return []string{unanswered(t)}
-		}, deliver.Unreachable},
+		}, deliver.Unreachable, ""},
 		{"no name resolves", never, func(*testing.T) []string {
 			return []string{"no..such..name:9092"} // no name at all, so no server is asked
-		}, deliver.Unresolvable},
+		}, deliver.Unresolvable, ""},
 		{"a load balancer takes and closes", never, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.refusing = true })
 			return k.ListenAddrs()
-		}, deliver.Unreachable},
+		}, deliver.Unreachable, "is TLS expected on this port?"},
 		{"the broker takes and says nothing", soon, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.ask = func(int, kmsg.Key, []byte) move { return hang } })
 			return k.ListenAddrs()
-		}, deliver.NoAnswer},
+		}, deliver.NoAnswer, ""},
 		{"the broker hears and says nothing about topics", soon, func(t *testing.T) []string {
 			k, w := newCluster(t, 1)
 			w.set(func() { w.answer = func(int, kmsg.Response) move { return hang } })
 			return k.ListenAddrs()
-		}, deliver.NoAnswer},
+		}, deliver.NoAnswer, ""},
 		{"the broker wants credentials", never, func(t *testing.T) []string {
 			k, _ := newCluster(t, 1, kfake.EnableSASL())
 			return k.ListenAddrs()
-		}, deliver.AuthFailed},
+		}, deliver.AuthFailed, ""},
 		{"the broker wants TLS and closes", never, func(t *testing.T) []string {
 			k, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.TLS(certificate(t)))
 			if err != nil {
@@ -256,21 +258,21 @@ func TestWhyTheClusterIsNotReached(t *testing.T) {
 			}
 			t.Cleanup(k.Close)
 			return k.ListenAddrs()
-		}, deliver.Unreachable},
+		}, deliver.Unreachable, "is TLS expected on this port?"},
 		{"the broker wants TLS and says so", never, func(t *testing.T) []string {
 			return []string{alerting(t)}
-		}, deliver.TLSFailed},
+		}, deliver.TLSFailed, ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			cl := newClient(t, c.timeout, c.brokers(t)...)
 			_, err := cl.Leaders(cl.within(t))
 			f := faultOf(t, err)
-			if f.State != c.state || f.Verdict != deliver.Unsent {
+			if f.State != c.state || f.Verdict != deliver.Unsent || !strings.Contains(f.Error(), c.words) {
 				t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
 			}
 			_, err = cl.Identity(cl.within(t))
-			if f := faultOf(t, err); f.State != c.state || f.Verdict != deliver.Unsent {
+			if f := faultOf(t, err); f.State != c.state || f.Verdict != deliver.Unsent || !strings.Contains(f.Error(), c.words) {
 				t.Errorf("identity: %s, verdict %d: %v", f.State, f.Verdict, err)
 			}
 		})

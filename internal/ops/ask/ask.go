@@ -79,6 +79,7 @@ type Delivery struct {
 	Free       int         `json:"batches_free"`
 	Recycled   uint64      `json:"recycled"`
 	Leaderless int         `json:"partitions_leaderless"`
+	Once       bool        `json:"at_most_once"`
 	Spool      *Spool      `json:"spool"` // nil: there is none
 	Probe      *Probe      `json:"probe"` // nil: there was none
 	Leaders    []Partition `json:"leaders"`

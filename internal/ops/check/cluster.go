@@ -19,6 +19,7 @@ type Wishes struct {
 	Topic      string
 	TLS        bool
 	Login      string        // mechanism; empty for none
+	Readable   bool          // whoever sees the login on the wire has the secret
 	AllAcks    bool          // acks=all, with idempotence
 	BatchSize  int64         // bytes of a batch before compression, its header included
 	MaxAge     time.Duration // batches older than this get the time of their sending; 0 never
@@ -243,8 +244,12 @@ func (a *ask) login(ctx context.Context) Result {
 }
 
 func (a *ask) loggedIn() Result {
-	if a.Login == "" {
+	switch {
+	case a.Login == "":
 		return ok("the brokers answer, without credentials")
+	case a.Readable:
+		return warning("the brokers accept the credentials (%s), and they are sent in plain text", a.Login).
+			but("connect with TLS (--tls), or use SCRAM: whoever sees a packet of the login has the secret")
 	}
 	return ok("the brokers accept the credentials (%s)", a.Login)
 }

@@ -147,6 +147,8 @@ func TestEachThingThatIsWrongWithACluster(t *testing.T) {
 		{"a client certificate that is refused", "login", fails(BadTLS), "failure login: the error -> the brokers do not accept the handshake"},
 		{"a broker that does not answer", "login", fails(NoAnswer), "failure login: the error -> a broker takes the connection and does not answer"},
 		{"no credentials", "login", func(_ *Cluster, w *Wishes, _ *Topic) { w.Login = "" }, "ok login: the brokers answer, without credentials"},
+		{"a password for all to read", "login", func(_ *Cluster, w *Wishes, _ *Topic) { w.Login, w.Readable = "PLAIN", true },
+			"warning login: the brokers accept the credentials (PLAIN), and they are sent in plain text -> connect with TLS"},
 		{"a missing topic is no bad login", "login", fails(NoTopic), "ok login: the brokers accept"},
 		{"a missing topic", "topic", fails(NoTopic), "failure topic: the error -> create the topic dns"},
 		{"a topic that is hidden from us", "topic", fails(NotAllowed), "failure topic: the error -> grant this user DESCRIBE and WRITE on the topic dns"},

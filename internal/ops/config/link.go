@@ -84,6 +84,13 @@ func (c Config) checkLink(m *Mistakes) {
 	}
 }
 
+// Readable tells whether whoever sees packets of a connection to a broker has the secret: the
+// password, or the token. SCRAM and AWS_MSK_IAM only prove that they know theirs.
+func (c Config) Readable() bool {
+	s := c.SASL.Mechanism
+	return !c.TLS.Enabled && (s == "PLAIN" || slices.Contains(withToken, s))
+}
+
 // linkable adds what does not go together, and what is missing to connect to a broker.
 func (c Config) linkable(m *Mistakes) {
 	c.wholeTLS(m)
@@ -177,7 +184,8 @@ func linkOptions(c *Config) []option {
 		{key: "sasl.mechanism", flag: "sasl-mechanism", value: text(&s.Mechanism),
 			help: "How the sensor says who it is: " + strings.Join(mechanisms, ", ") + ". AWS_MSK_IAM " +
 				"takes its credentials from where the tools of AWS do: the environment, a web identity, " +
-				"the shared credentials file."},
+				"the shared credentials file, the container's agent (ECS, EKS Pod Identity), the " +
+				"instance's metadata service (IMDSv2)."},
 		{key: "sasl.user", flag: "sasl-user", value: text(&s.User),
 			help: "User of PLAIN and SCRAM."},
 		{key: "sasl.password", value: secret(&s.Password),

@@ -75,6 +75,20 @@ func TestLinksThatCannotBe(t *testing.T) {
 	}
 }
 
+func TestWhichSecretsCanBeReadOnTheWire(t *testing.T) {
+	for mechanism, want := range map[string]bool{"none": false, "PLAIN": true, "OAUTHBEARER": true,
+		"SCRAM-SHA-512": false, "AWS_MSK_IAM": false} {
+		c := Default()
+		c.SASL.Mechanism = mechanism
+		if got := c.Readable(); got != want {
+			t.Errorf("%s: %v", mechanism, got)
+		}
+		if c.TLS.Enabled = true; c.Readable() {
+			t.Errorf("%s: even with TLS", mechanism)
+		}
+	}
+}
+
 func TestTheFlagOfATruthNeedsNoValue(t *testing.T) {
 	for _, c := range []struct {
 		args []string

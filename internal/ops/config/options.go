@@ -127,7 +127,8 @@ func options(c *Config) []option {
 		{key: "ops.http", flag: "http", value: text(&ops.HTTP),
 			help: "Address of metrics, health and state, or off. Anyone who can reach it may read."},
 		{key: "ops.ledger", flag: "ledger", value: text(&ops.Ledger),
-			help: "File to write the ledger to, as JSON, at the end of the run."},
+			help: "File to write the ledger to, as JSON, at the end of the run. Until then, and after a process " +
+				"that was killed, it holds one that is neither complete nor balanced."},
 		{key: "ops.log_level", value: text(&ops.LogLevel),
 			help: "Least level that is logged: " + strings.Join(logLevels, ", ") + "."},
 		{key: "ops.log_format", value: text(&ops.LogFormat),

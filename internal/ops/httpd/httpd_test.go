@@ -140,7 +140,7 @@ func TestStateIsJSON(t *testing.T) {
 		}
 		want := map[string]any{
 			"version": "1.2.3", "sensor": "ns1", "run": "20260301T120000Z", "state": test.want,
-			"ledger": map[string]any{"balanced": true, "packets": 1., "messages": 0.,
+			"ledger": map[string]any{"balanced": true, "complete": false, "packets": 1., "messages": 0.,
 				"records": 0., "acknowledged": 0., "spooled": 0., "dropped": 0., "held": 0.,
 				"stages": []any{map[string]any{"stage": "capture", "unit": "packets",
 					"in": 1., "out": 1., "held": 0., "dropped": map[string]any{}}}},

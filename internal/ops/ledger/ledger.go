@@ -47,6 +47,7 @@ type Totals struct {
 // at the end of a run it always does.
 type Ledger struct {
 	Balanced bool `json:"balanced"` // Check found nothing
+	Complete bool `json:"complete"` // the run has ended, and this is all of it
 	Totals
 	Stages []Stage `json:"stages"` // in the order of the path; never null in JSON
 }

@@ -78,7 +78,7 @@ func TestJSONHasEveryKeyAndNoNull(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `{"balanced":true,"packets":0,"messages":0,"records":0,"acknowledged":0,` +
+	want := `{"balanced":true,"complete":false,"packets":0,"messages":0,"records":0,"acknowledged":0,` +
 		`"spooled":0,"dropped":0,"held":0,"stages":[` +
 		`{"stage":"capture","unit":"packets","in":0,"out":0,"held":0,"dropped":{}}]}`
 	if diff := cmp.Diff(want, string(got)); diff != "" {

@@ -7,6 +7,7 @@ package top
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -43,7 +44,8 @@ func (v *View) Fail(err error, now time.Time) {
 }
 
 // Frame returns the lines of a terminal of so many columns and rows. None is longer, and there are
-// no more. What matters most stands first; what does not fit is counted in the last line.
+// no more. What matters most stands first; what does not fit is counted in the last line. A common
+// sensor, with three brokers and two lanes, fits 80 by 24 whole.
 func (v *View) Frame(columns, rows int, now time.Time) []string {
 	var lines []string
 	switch {
@@ -52,7 +54,7 @@ func (v *View) Frame(columns, rows int, now time.Time) []string {
 	case v.answers == 0:
 		lines = []string{printable(v.err.Error()), "", "asking again; q ends"}
 	default:
-		lines = v.head(now)
+		lines = v.head(columns, now)
 		if v.err != nil {
 			lines = append(lines, fmt.Sprintf("! it has not answered for %s; this is old",
 				now.Sub(v.missed).Round(time.Second)))
@@ -69,9 +71,12 @@ func (v *View) Frame(columns, rows int, now time.Time) []string {
 	return fit(lines, columns, rows)
 }
 
-// fit cuts lines to the terminal.
+// fit cuts lines to the terminal. Empty lines give way first.
 func fit(lines []string, columns, rows int) []string {
 	columns, rows = max(columns, 1), max(rows, 1)
+	if len(lines) > rows {
+		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
+	}
 	if len(lines) > rows {
 		more := len(lines) - rows + 1
 		lines = append(lines[:rows-1:rows-1], fmt.Sprintf("... %d more lines; a larger terminal shows them", more))
@@ -87,8 +92,29 @@ func fit(lines []string, columns, rows int) []string {
 	return out
 }
 
-// head says who it is and how it is. The sentence of the state has two lines.
-func (v *View) head(now time.Time) []string {
+// wrap breaks text between words, or where there are none, into lines of so many columns: a few,
+// for what a broker says may be long.
+func wrap(text string, columns int) []string {
+	const few, indent = 4, "  "
+	columns = max(columns, 20)
+	var lines []string
+	rest := []rune(printable(text))
+	for len(rest) > columns && len(lines) < few-1 {
+		end := columns
+		for i := columns; i > columns/2; i-- {
+			if rest[i] == ' ' {
+				end = i
+				break
+			}
+		}
+		lines = append(lines, string(rest[:end]))
+		rest = []rune(indent + strings.TrimLeft(string(rest[end:]), " "))
+	}
+	return append(lines, string(rest))
+}
+
+// head says who it is and how it is.
+func (v *View) head(columns int, now time.Time) []string {
 	a := &v.last
 	up := "?"
 	if d := a.Detail; !d.Started.IsZero() && !d.Time.IsZero() {
@@ -96,34 +122,39 @@ func (v *View) head(now time.Time) []string {
 	}
 	first := fmt.Sprintf("dnsluice %s on %s, up %s, at %s", a.Version, a.Sensor, up, now.Format("15:04:05"))
 	state := fmt.Sprintf("%s for %s", strings.ToUpper(a.State.Name), duration(a.Detail.Time.Sub(a.State.Since)))
-	if a.Detail.Delivery.LastError != "" {
-		return []string{first, state + ": " + a.Detail.Delivery.LastError}
-	}
 	_, words, _ := strings.Cut(a.State.Sentence, "Z: ")
-	return []string{first, state + ": " + words}
+	if a.Detail.Delivery.LastError != "" {
+		words = a.Detail.Delivery.LastError
+	}
+	lines := append(wrap(first, columns), wrap(state+": "+words, columns)...)
+	if s := a.Detail.Delivery.Spool; s != nil && s.Error != "" && s.Error != words {
+		lines = append(lines, wrap("! the spool cannot be written: "+s.Error, columns)...)
+	}
+	return lines
 }
 
 // rates is what moves and what waits: two columns of figures.
 func (v *View) rates() []string {
 	l, d := &v.last.Ledger, &v.last.Detail
-	heap := fmt.Sprintf("%s of %s", size(d.Process.Resident), size(d.Process.Limit))
+	memory := fmt.Sprintf("%s of %s", size(d.Process.Resident), size(d.Process.Limit))
 	if d.Process.Resident == 0 {
-		heap = "limit " + size(d.Process.Limit)
+		memory = "limit " + size(d.Process.Limit)
 	}
 	left := [][2]string{
 		{"packets/s", v.rate(func(a *ask.Answer) uint64 { return a.Ledger.Packets })},
 		{"records/s", v.rate(func(a *ask.Answer) uint64 { return a.Ledger.Records })},
 		{"acked/s", v.rate(func(a *ask.Answer) uint64 { return a.Ledger.Acknowledged })},
-		{"dropped", ledger.Number(l.Dropped)},
-		{"kernel drops", ledger.Number(kernelDrops(&v.last))},
+		{"dropped", figure(l.Dropped, 11)},
+		{"kernel drops", figure(kernelDrops(&v.last), 11)},
 	}
 	right := [][2]string{
-		{"memory", heap},
-		{"cpu", v.cpu()},
+		{"memory", memory + ", cpu " + v.cpu()},
 		{"queue", fmt.Sprintf("%s records, %d batches, %d free", ledger.Number(l.Held),
 			d.Delivery.Waiting, d.Delivery.Free)},
 		{"spool", spoolLine(d.Delivery.Spool)},
-		{"oldest", fmt.Sprintf("%.1f s; last ack %s", d.Delivery.OldestAge, v.lastAck())},
+		{"fills", fills(d.Delivery.Spool)},
+		{"oldest", fmt.Sprintf("%s; last ack %s",
+			duration(time.Duration(min(d.Delivery.OldestAge, 1e9)*float64(time.Second))), v.lastAck())},
 	}
 	lines := make([]string, len(left))
 	for i := range left {
@@ -136,14 +167,18 @@ func spoolLine(s *ask.Spool) string {
 	if s == nil {
 		return "none"
 	}
-	text := fmt.Sprintf("%s records, %s of %s", ledger.Number(s.Records), size(s.Bytes), size(s.MaxBytes))
-	if s.FullIn > 0 {
-		text += ", full in " + duration(time.Duration(s.FullIn*float64(time.Second)))
+	return fmt.Sprintf("%s records, %s of %s", ledger.Number(s.Records), size(s.Bytes), size(s.MaxBytes))
+}
+
+// fills says when the spool is full.
+func fills(s *ask.Spool) string {
+	switch {
+	case s == nil:
+		return "-"
+	case s.FullIn > 0:
+		return "in " + duration(time.Duration(min(s.FullIn, 1e9)*float64(time.Second))) + " at this rate"
 	}
-	if s.Error != "" {
-		text += ", " + s.Error
-	}
-	return text
+	return "not at this rate"
 }
 
 func (v *View) lastAck() string {
@@ -156,7 +191,7 @@ func (v *View) lastAck() string {
 
 // stages is the ledger, with how much of each stage comes in.
 func (v *View) stages() []string {
-	lines := []string{fmt.Sprintf("%-9s %-8s %14s %9s %14s %8s %9s", "stage", "", "in", "/s", "out", "held", "dropped")}
+	lines := []string{fmt.Sprintf("%-9s %-8s %14s %9s %14s %10s %10s", "stage", "", "in", "/s", "out", "held", "dropped")}
 	for i, s := range v.last.Ledger.Stages {
 		rate := v.rate(func(a *ask.Answer) uint64 {
 			if i < len(a.Ledger.Stages) {
@@ -164,8 +199,8 @@ func (v *View) stages() []string {
 			}
 			return 0
 		})
-		lines = append(lines, fmt.Sprintf("%-9s %-8s %14s %9s %14s %8s %9s", s.Stage, s.Unit,
-			ledger.Number(s.In), rate, ledger.Number(s.Out), ledger.Number(s.Held), ledger.Number(s.DroppedSum())))
+		lines = append(lines, fmt.Sprintf("%-9s %-8s %14s %9s %14s %10s %10s", s.Stage, s.Unit,
+			figure(s.In, 14), rate, figure(s.Out, 14), figure(s.Held, 10), figure(s.DroppedSum(), 10)))
 	}
 	return lines
 }
@@ -178,7 +213,7 @@ func (v *View) brokers() []string {
 			failing++
 		}
 	}
-	lines := []string{fmt.Sprintf("%-8s %-24s %12s %9s %9s %9s", "broker",
+	lines := []string{fmt.Sprintf("%-8s %-31s %9s %9s %9s %9s", "broker",
 		fmt.Sprintf("%d partitions, %d fail", len(d.Delivery.Leaders), failing),
 		"sent", "unacked", "retrans", "heard")}
 	if len(d.Connections) == 0 {
@@ -194,7 +229,7 @@ func (v *View) brokers() []string {
 		if c.Broker < 0 {
 			name = "seed"
 		}
-		lines = append(lines, fmt.Sprintf("%-8s %-24s %12s %9s %9s %9s", name, c.Remote, size(c.Sent),
+		lines = append(lines, fmt.Sprintf("%-8s %-31s %9s %9s %9s %9s", name, short(c.Remote, 31), size(c.Sent),
 			unacked, retrans, heard))
 	}
 	return lines
@@ -216,11 +251,11 @@ func (v *View) lanes() []string {
 		if name == "" {
 			name = "(files)"
 		}
-		lines = append(lines, fmt.Sprintf("%-5d %-15s %11s %11s %11s %9s %9s", l.Lane, name,
+		lines = append(lines, fmt.Sprintf("%-5d %-15s %11s %11s %11s %9s %9s", l.Lane, short(name, 15),
 			rate(func(l *ask.Lane) uint64 { return l.Received }),
 			rate(func(l *ask.Lane) uint64 { return l.Messages }),
 			rate(func(l *ask.Lane) uint64 { return l.Records }),
-			ledger.Number(l.Kernel), ledger.Number(l.Dropped)))
+			figure(l.Kernel, 9), figure(l.Dropped, 9)))
 	}
 	return lines
 }
@@ -243,6 +278,29 @@ func (v *View) cpu() string {
 	}
 	used := v.last.Detail.Process.CPU - v.before.Detail.Process.CPU
 	return fmt.Sprintf("%.0f %% of a core", max(0, 100*used/over))
+}
+
+// figure is a number in so many characters: one that is too long for that, in thousands.
+func figure(n uint64, width int) string {
+	text := ledger.Number(n)
+	for _, unit := range []string{" K", " M", " G", " T"} {
+		if len(text) <= width {
+			break
+		}
+		n /= 1000
+		text = ledger.Number(n) + unit
+	}
+	return text
+}
+
+// short is a name in so many characters, its end with the port among them.
+func short(name string, width int) string {
+	runes := []rune(name)
+	if len(runes) <= width {
+		return name
+	}
+	head := width / 2
+	return string(runes[:head]) + "~" + string(runes[len(runes)-(width-head-1):])
 }
 
 func kernelDrops(a *ask.Answer) (n uint64) {

@@ -56,12 +56,52 @@ func TestAFrameShowsWhatMoves(t *testing.T) {
 	for _, words := range []string{
 		"dnsluice 1.2.3 on ns1, up 3s, at 12:00:05", "FLOWING for 3.0s: all is well", "packets/s          2,000",
 		"acked/s            1,000", "kernel drops           5", "50.0 MiB of 96.0 MiB", "25 % of a core",
-		"7 records, 1.0 MiB of 1.0 GiB, full in 1m30s", "2 partitions, 1 fail", "10.0.0.1:9092", "seed",
+		"7 records, 1.0 MiB of 1.0 GiB", "in 1m30s at this rate", "2 partitions, 1 fail", "10.0.0.1:9092", "seed",
 		"capture   packets           6,000     2,000",
 	} {
 		if !strings.Contains(s, words) {
 			t.Errorf("it does not show %q:\n%s", words, s)
 		}
+	}
+}
+
+// TestNothingIsCutOfABusySensorInAnOutage is the worst hour of a sensor of a common size.
+func TestNothingIsCutOfABusySensorInAnOutage(t *testing.T) {
+	v := &View{Address: "x:1"}
+	for _, second := range []int{1000, 1010} {
+		a := answer(second)
+		a.State = ask.State{Name: "not_enough_replicas", Since: noon}
+		d := &a.Detail.Delivery
+		d.LastError = "dial tcp: " + strings.Repeat("words of a broker, ", 9) + "and no more"
+		d.Spool = &ask.Spool{Records: 1_234_567_890, Bytes: 999 << 30, MaxBytes: 999 << 30, FullIn: 400_000,
+			Error: "write /var/lib/dnsluice/spool/00000000000000000001.seg: no space left on device"}
+		d.Waiting, d.Free, d.OldestAge = 120, 100, 123_456
+		a.Ledger.Held = 1_234_567
+		a.Detail.Connections = append(a.Detail.Connections, ask.Connection{Broker: 1000,
+			Remote: "[2001:db8:1111:2222:3333:4444:5555:6666]:9092", Sent: 1 << 40})
+		a.Detail.Lanes[0].Interface = "unix:///run/dnsluice.sock"
+		for _, name := range []string{"decode", "wire", "match", "encode", "heartbeat", "spool"} {
+			a.Ledger.Stages = append(a.Ledger.Stages, ledger.Stage{Stage: name, Unit: "messages",
+				In: 1e15 + uint64(second)*1e6, Out: 1e15, Held: 1e12, Dropped: map[string]uint64{"any": 1e13}})
+		}
+		v.Answer(a)
+	}
+	s := text(v, 80, 29)
+	for _, words := range []string{"and no more", "no space left on device", "in 4d", "666]:9092", "1,000,001 G", "oldest  34h17m36s",
+		"1,234,567,890 records, 999 GiB of 999 GiB", "ce.sock", "heartbeat"} {
+		if !strings.Contains(s, words) {
+			t.Errorf("it does not show %q:\n%s", words, s)
+		}
+	}
+	if strings.Contains(s, "~\n") || strings.Contains(s, "more lines") {
+		t.Errorf("something is cut off:\n%s", s)
+	}
+	a := answer(3) // and on a better day, all of it fits the least of terminals
+	a.Ledger.Stages = append(a.Ledger.Stages, make([]ledger.Stage, 6)...)
+	a.Detail.Connections = append(a.Detail.Connections, a.Detail.Connections[0])
+	v.Answer(a)
+	if s := text(v, 80, 24); strings.Contains(s, "~") || strings.Contains(s, "more lines") {
+		t.Errorf("80 by 24 is not enough:\n%s", s)
 	}
 }
 

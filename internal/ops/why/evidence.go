@@ -193,6 +193,11 @@ func drops(a ask.Answer) []Fact {
 			parts = append(parts, fmt.Sprintf("%s: %s of %s", s.Stage, number(s.Dropped[reason], strings.TrimSuffix(s.Unit, "s")),
 				reason))
 		}
+		// What was corrupt when the spool was opened never entered this run, so no law has it.
+		if n := s.Detail["corrupt_records"]; n > s.Dropped["spool_corrupt"] {
+			parts = append(parts, fmt.Sprintf("%s: %s of earlier runs, corrupt when it was opened", s.Stage,
+				number(n-s.Dropped["spool_corrupt"], "record")))
+		}
 	}
 	if len(parts) == 0 {
 		return []Fact{{"lost", "nothing"}}

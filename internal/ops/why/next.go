@@ -43,9 +43,8 @@ var actions = map[string][]string{
 		"a limit of size or time, or a policy of the topic"},
 	"spooling": {"nothing, if the backlog gets smaller: dnsluice top shows it",
 		"else give the topic more partitions or the brokers more room: they take less than comes"},
-	"disk_full": {"free space where the spool is, or mend its disk: it is tried again by itself"},
-	"dropping": {"bring the brokers back, or make them keep up: the last error and dnsluice check say more",
-		"until then more room loses less: --spool-dir, --spool-max, --memory"},
+	"disk_full":      {"free space where the spool is, or mend its disk: it is tried again by itself"},
+	"dropping":       {"bring the brokers back, or make them keep up: the last error and dnsluice check say more"},
 	"lane_stuck":     {"see the log for the goroutines; the service manager starts the sensor again"},
 	"delivery_stuck": {"see the log for the goroutines; the service manager starts the sensor again"},
 	"starved": {"see that nothing else empties the ring of this interface and that the sensor may " +
@@ -60,6 +59,9 @@ func next(a ask.Answer) []string {
 		all = []string{"see the log of the sensor, and what dnsluice check says"}
 	}
 	all = append([]string{}, all...)
+	if a.State.Name == "dropping" && told(a) {
+		all = append(all, "until then more room loses less: "+room(a.Detail.Delivery))
+	}
 	for _, b := range a.Detail.Delivery.Behind {
 		all = append(all, actions[b]...)
 	}
@@ -68,12 +70,23 @@ func next(a ask.Answer) []string {
 			"(capture.ring_size) or the sensor more cores", 100*float64(n)/float64(max(a.Ledger.Packets, 1))))
 	}
 	if s := a.Detail.Delivery.Spool; s != nil && s.FullIn > 0 && s.FullIn < 3600 {
-		room := "give it more room (--spool-max)"
+		more := "give it more room (--spool-max)"
 		if s.Free < s.MaxBytes-min(s.Bytes, s.MaxBytes) {
-			room = "free space on its disk"
+			more = "free space on its disk"
 		}
 		all = append(all, "the spool is full within the hour, and the oldest records are dropped then: "+
-			room+", or bring the brokers back first")
+			more+", or bring the brokers back first")
 	}
 	return all
+}
+
+// room says how there can be more of it for records that wait.
+func room(d ask.Delivery) string {
+	switch {
+	case d.Once:
+		return "--memory; at most once nothing waits on disk, which takes --delivery at-least-once"
+	case d.Spool == nil:
+		return "--spool-dir, or --memory"
+	}
+	return "--spool-max, or --memory"
 }

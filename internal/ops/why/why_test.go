@@ -96,6 +96,18 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 			a.Ledger.Stages = append(a.Ledger.Stages, ledger.Stage{Stage: "spool", Unit: "records", Dropped: lost})
 		}), false, nil, []string{"free space where the spool is", "nc -vz", "lost                  spool: 5 records of spool_full"},
 			[]string{"deliver: 5 records"}},
+		{"a spool that was corrupt when it was opened", sensor("flowing", func(a *ask.Answer) {
+			a.Ledger.Stages = append(a.Ledger.Stages, ledger.Stage{Stage: "spool", Unit: "records",
+				Dropped: map[string]uint64{"spool_corrupt": 2}, Detail: map[string]uint64{"corrupt_records": 42}})
+		}), true, nil, []string{"spool: 2 records of spool_corrupt, spool: 40 records of earlier runs, corrupt when it was opened"}, nil},
+		{"records that are dropped at most once", sensor("dropping", func(a *ask.Answer) {
+			a.Detail.Delivery.Once = true
+		}), false, nil, []string{"more room loses less: --memory; ", "--delivery at-least-once"}, []string{"--spool"}},
+		{"records that are dropped without a spool", sensor("dropping", nil), false, nil,
+			[]string{"more room loses less: --spool-dir, or --memory"}, []string{"--spool-max"}},
+		{"records that are dropped with a spool", sensor("dropping", func(a *ask.Answer) {
+			a.Detail.Delivery.Spool = &ask.Spool{MaxBytes: 1 << 20}
+		}), false, nil, []string{"more room loses less: --spool-max, or --memory"}, []string{"--spool-dir"}},
 		{"a backlog while all flows", sensor("flowing", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{Records: 10, Bytes: 1000, MaxBytes: 1 << 20}
 		}), true, []string{"10 on disk"}, []string{"10 records, 1.0 KiB of 1.0 MiB"}, nil},
@@ -117,7 +129,7 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 			a.Detail.Lanes[0].Kernel = 20
 		}), false, []string{"lost so far: 1 record", "the kernel has dropped 20 packets of 1,000"},
 			[]string{"deliver: 1 record of memory_full", "lane 0 on eth2: the kernel dropped 20 packets of 1,000",
-				"the kernel drops packets (2.0 %)", "--spool-max"}, nil},
+				"the kernel drops packets (2.0 %)", "--spool-dir"}, nil},
 		{"a state of a later version", sensor("asleep", nil), false, []string{"ns1 is asleep"},
 			[]string{"dnsluice check"}, nil},
 		{"a sensor that says no more than its state", ask.Answer{Sensor: "ns1", State: ask.State{Name: "idle", Ready: true,
