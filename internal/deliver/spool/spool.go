@@ -132,6 +132,20 @@ func (s *Spool) Settle(ref deliver.Ref) {
 	}
 }
 
+// SettlePart implements deliver.Spool.
+func (s *Spool) SettlePart(ref deliver.Ref, records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.holdings[place{ref.Segment, ref.Offset}]
+	if h == nil {
+		return
+	}
+	part := tally{records: min(clampUint(int64(records)), h.tally.records)}
+	h.tally.sub(part)
+	s.held.sub(part)
+	s.stats.Settled += part.records
+}
+
 // Release implements deliver.Spool.
 func (s *Spool) Release(ref deliver.Ref) {
 	s.mu.Lock()
