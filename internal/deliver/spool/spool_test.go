@@ -426,3 +426,23 @@ func TestTheRestOfAFrameIsOfTheSameRunAndCostsNoOther(t *testing.T) {
 		equal(t, "dropped of this run", dropped(after)-6, after.OwnDropped[deliver.SpoolFull])
 	})
 }
+
+func TestASpoolThatDropsIsFullAllTheTime(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		for i := range 2500 {
+			r.spill(1, 1000)
+			st := r.s.Stats()
+			if dropped(st) > 0 && !st.Full || i < 500 && st.Full {
+				t.Fatalf("after %d frames, with %d dropped: full is %v", i, dropped(st), st.Full)
+			}
+		}
+		for range 400 {
+			ref, _ := r.next()
+			r.s.Settle(ref)
+		}
+		pass(2 * time.Second)
+		equal(t, "full after it has drained", false, r.s.Stats().Full)
+		r.close()
+	})
+}
