@@ -245,6 +245,48 @@ func TestALaneWithKeysAllocatesNothing(t *testing.T) {
 	r.d.abandon()
 }
 
+func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 3, 40, keyed)
+		for i := range r.c.leaders {
+			r.c.leaders[i] = NoLeader
+		}
+		r.run()
+		in := r.d.LiveIntake()
+		for range 8 { // a frame for each partition, and one for records without a key
+			r.put(in, 500)
+			in.Flush()
+			time.Sleep(5 * time.Second) // virtual
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Records != r.next {
+			t.Fatalf("%d of %d records are on disk", st.Records, r.next)
+		}
+		r.c.mu.Lock()
+		r.c.leaders[0], r.c.leaders[2] = 0, 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		want := 0
+		for v := range r.next {
+			if key := keyOf(v); key != nil && record.Partition(key, 3) == 1 {
+				want++
+			}
+		}
+		if st := s.Stats(); st.Records != uint64(want) {
+			t.Errorf("%d records wait, want %d", st.Records, want)
+		}
+		r.c.mu.Lock()
+		r.c.leaders[1] = 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next || n.Redelivered != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
 // halfDone ends a run while one part of a frame is done, a record of it dropped, and another part
 // waits for a leader. end is called before.
 func halfDone(t *testing.T, end func(*memorySpool)) (*rig, *memorySpool, Counters) {
