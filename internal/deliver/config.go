@@ -44,7 +44,7 @@ type Config struct {
 	MetadataMaxAge  time.Duration // how old the knowledge of leaders may become
 	BackoffMin      time.Duration // the first pause after a failure; it doubles
 	BackoffMax      time.Duration // up to this
-	TimestampMaxAge time.Duration // batches whose newest record is older are redated; 0 never
+	TimestampMaxAge time.Duration // what is older gets the time of now for Kafka; 0 never
 
 	// Keyed says that records have keys, and go to the partitions that their keys say. Without it
 	// a batch goes to any.

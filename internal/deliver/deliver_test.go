@@ -3,6 +3,7 @@
 package deliver
 
 import (
+	"context"
 	"errors"
 	"io"
 	"log/slog"
@@ -10,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -394,6 +397,49 @@ func TestTimeStampsThatABrokerWouldDeleteOrRefuseAreMoved(t *testing.T) {
 			})
 		})
 	}
+}
+
+// dated keeps the time stamps of what is produced, in ms.
+type dated struct {
+	*cluster
+	ms []int64
+}
+
+func (c *dated) Produce(ctx context.Context, node, partition int32, batch []byte) error {
+	err := record.Each(batch, func(ms int64, _ []byte) error {
+		c.ms = append(c.ms, ms)
+		return nil
+	})
+	return errors.Join(err, c.cluster.Produce(ctx, node, partition, batch))
+}
+
+func TestAClockThatJumpsWithinABatchMovesNoRecordThatIsRight(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const year = 365 * 24 * time.Hour
+		r := newRig(t, 1, 4)
+		c := &dated{cluster: r.c}
+		r.d.producer = c
+		r.run()
+		in := r.d.LiveIntake()
+		start := time.Now()
+		var want []int64
+		put := func(jump, kafka time.Duration) {
+			in.Commit(append(in.Value(time.Now().Add(jump).UnixNano(), nil), "12345678"...))
+			want = append(want, start.Add(kafka).UnixMilli())
+			r.next++
+		}
+		put(0, 0)
+		put(10*year, 0)
+		put(-10*year, 0)
+		put(-time.Hour, -time.Hour)
+		time.Sleep(5 * time.Minute) // virtual: without a turn, as a heartbeat is
+		put(0, 5*time.Minute)
+		put(10*year, 5*time.Minute)
+		n := r.finish(in)
+		if diff := cmp.Diff(want, c.ms); diff != "" || n.Redated != 3 {
+			t.Errorf("%d redated; time stamps (-want +got):\n%s", n.Redated, diff)
+		}
+	})
 }
 
 func TestARecordThatNoBatchHoldsIsDroppedAndCounted(t *testing.T) {

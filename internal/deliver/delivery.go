@@ -292,9 +292,8 @@ func (d *Delivery) isOver() bool {
 	return d.over
 }
 
-// redate moves the time stamps of a batch into the window that brokers keep and accept: they
-// delete a segment by its newest time stamp, so an old capture would vanish after its
-// acknowledgement, and refuse what is too far ahead. The packet's time is in the record anyway.
+// redate moves the time stamps of a batch that has left the window of Intake.look since its records
+// were put into it: it aged on disk, or the clock was set. None of them is far from the newest.
 func (d *Delivery) redate(b *record.Batch) {
 	now := time.Now()
 	newest := time.UnixMilli(b.Newest())

@@ -27,6 +27,9 @@
 //     outcome, be it a split, the spooler or a panic, costs it its identity.
 //   - Records leave a parcel from the front, so counting them tells which frames on disk are
 //     done with, however the batch was split meanwhile.
+//   - A run that ends leaves of a frame that is partly done only the rest on disk. One that is
+//     killed, or whose disk is full or fails, leaves all of it: it comes again, and a record that
+//     was dropped of it is dropped, and counted, by both runs.
 //   - The spooler owns no batch while it writes, only a copy: a worker never waits for the disk.
 //   - A request that may be under way counts as sent before it is made, so that a panic in it is
 //     an unknown outcome, too.

@@ -12,7 +12,8 @@ import (
 
 const (
 	// ahead is how many parcels from disk may wait for a worker: reading more would only fill
-	// memory while the cluster is away.
+	// memory while the cluster is away. Those of a partition without a leader, with keys, are read
+	// past, as far as half of the pool goes.
 	ahead = 2
 	// drainPause is how often the drainer looks again for what nobody tells it.
 	drainPause = 100 * time.Millisecond
@@ -96,7 +97,7 @@ func (r *drainer) read(b *record.Batch) (err error) {
 
 // arena returns an empty batch, or nil when this is no time to read.
 func (r *drainer) arena() *record.Batch {
-	if r.d.queue.fromDisk() >= ahead {
+	if r.d.queue.fromDisk(r.d.topic.all()) >= ahead {
 		return nil
 	}
 	select {

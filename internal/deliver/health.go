@@ -34,8 +34,9 @@ type health struct {
 	lookUp   *Fault    // why the last look-up found nothing to deliver to
 	workers  map[*worker]struct{}
 
-	lost     uint64    // what the spool had dropped when last asked
-	progress time.Time // when a batch was acknowledged last, or nothing waited
+	lost     [NumReasons]uint64 // what the spool had dropped when last asked
+	full     bool               // it has dropped for lack of room, and there is still none
+	progress time.Time          // when a batch was acknowledged last, or nothing waited
 }
 
 func newHealth(cfg Config, now time.Time) health {
@@ -143,11 +144,9 @@ type scene struct {
 
 // observe returns the state now, and since when it has been that.
 func (h *health) observe(sc scene, now time.Time) (State, time.Time) {
-	var lost uint64
-	for _, n := range sc.spool.Dropped {
-		lost += n
-	}
-	if lost > h.lost {
+	lost := sc.spool.Dropped
+	h.full = sc.spool.Full && (h.full || lost[SpoolFull] > h.lost[SpoolFull])
+	if lost != h.lost {
 		h.lost, h.lastDrop = lost, now
 	}
 	if sc.waiting == 0 && !sc.backlog && !h.vain.After(h.lastAck) {
@@ -164,7 +163,7 @@ func (h *health) decide(sc scene, now time.Time) State {
 	within := func(t time.Time) bool { return !t.IsZero() && now.Sub(t) < h.recent }
 	fault := h.fault(now)
 	switch {
-	case within(h.lastDrop):
+	case within(h.lastDrop), h.full:
 		return Dropping
 	case sc.spool.Degraded != nil:
 		return DiskFull

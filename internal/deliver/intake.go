@@ -4,6 +4,7 @@ package deliver
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/record"
@@ -21,11 +22,14 @@ type Intake struct {
 	batch  *record.Batch   // open, or nil
 	opened time.Time       // when batch was opened
 	full   int             // size at which batch is handed on
-	ms     int64           // the time stamp that Value was told
+	ms     int64           // the time stamp of the record that Value was told of
 	key    []byte          // and the key, borrowed until Commit
 	to     chan<- *parcel  // where full batches go
 
+	now, oldest, newest int64 // ms: at the last look at the clock, and what brokers keep and accept
+
 	taken   uint64 // records since the last publish
+	redated uint64
 	dropped [NumReasons]uint64
 
 	pulse   *Pulse  // nil when nobody watches
@@ -79,6 +83,10 @@ func (in *Intake) Value(t int64, key []byte) []byte {
 		return nil
 	}
 	in.ms, in.key = time.Unix(0, t).UnixMilli(), key
+	if in.ms < in.oldest || in.ms > in.newest && in.ahead() {
+		in.ms = in.now
+		in.redated++
+	}
 	return in.batch.KeyedValue(in.ms, key)
 }
 
@@ -111,11 +119,33 @@ func (in *Intake) Commit(value []byte) {
 // hundred packets. Its error is always nil.
 func (in *Intake) Turn() error {
 	in.pulse.Turn()
+	in.look()
 	if in.batch != nil && in.batch.Records() > 0 && in.due() {
 		in.handOn()
 	}
 	in.publish()
 	return nil
+}
+
+// look looks at the clock. A record whose time is outside of the window gets the time of now for
+// Kafka: brokers delete a segment by its newest time stamp, so an old capture would vanish after
+// its acknowledgement, and refuse what is too far ahead. The packet's time is in the record
+// anyway. Each record is judged by itself, for clocks of captures jump within a batch, too.
+func (in *Intake) look() (now time.Time) {
+	now = time.Now()
+	in.now, in.newest = now.UnixMilli(), now.Add(maxAhead).UnixMilli()
+	in.oldest = math.MinInt64
+	if most := in.d.cfg.TimestampMaxAge; most > 0 {
+		in.oldest = now.Add(-most).UnixMilli()
+	}
+	return now
+}
+
+// ahead tells whether the time of the record is too far ahead also now. It may be a while since the
+// last look: heartbeats take no turns.
+func (in *Intake) ahead() bool {
+	in.look()
+	return in.ms > in.newest
 }
 
 // due tells whether the open batch has lingered. While others wait for a worker it would only wait
@@ -168,7 +198,7 @@ func (in *Intake) open() bool {
 			in.batch = b
 		}
 	}
-	in.opened = time.Now()
+	in.opened = in.look()
 	in.full = record.HeaderLen + d.limit.target(in.opened)
 	return in.batch != nil
 }
@@ -195,6 +225,7 @@ func (in *Intake) publish() {
 	defer d.mu.Unlock()
 	d.counts.In += in.taken
 	d.counts.Held += in.taken
+	d.counts.Redated += in.redated
 	in.account.Records += in.taken
 	for why, n := range in.dropped {
 		if n == 0 {
@@ -206,5 +237,5 @@ func (in *Intake) publish() {
 		d.counts.Dropped[why] += n
 		d.health.dropped(Reason(why), time.Now())
 	}
-	in.taken, in.dropped = 0, [NumReasons]uint64{}
+	in.taken, in.redated, in.dropped = 0, 0, [NumReasons]uint64{}
 }

@@ -60,6 +60,7 @@ func (p *parcel) spent(n int, spool Spool) {
 		f := &p.frames[0]
 		if f.left > n {
 			f.left -= n
+			spool.SettlePart(f.ref, n)
 			return
 		}
 		n -= f.left

@@ -245,43 +245,125 @@ func TestALaneWithKeysAllocatesNothing(t *testing.T) {
 	r.d.abandon()
 }
 
-// TestWhatIsLeftHalfDoneOnDiskIsCountedAsRepeated ends a run while one part of a frame is
-// acknowledged and another waits for a leader.
-func TestWhatIsLeftHalfDoneOnDiskIsCountedAsRepeated(t *testing.T) {
+func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, s := withSpool(t, 3, 12, keyed)
-		r.c.onLeaders = func() error {
-			return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+		r, s := withSpool(t, 3, 40, keyed)
+		for i := range r.c.leaders {
+			r.c.leaders[i] = NoLeader
 		}
 		r.run()
 		in := r.d.LiveIntake()
-		r.put(in, 2000)
-		in.Flush()
-		time.Sleep(10 * time.Second) // virtual
+		for range 8 { // a frame for each partition, and one for records without a key
+			r.put(in, 500)
+			in.Flush()
+			time.Sleep(5 * time.Second) // virtual
+		}
+		synctest.Wait()
+		if st := s.Stats(); st.Records != r.next {
+			t.Fatalf("%d of %d records are on disk", st.Records, r.next)
+		}
 		r.c.mu.Lock()
-		r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
+		r.c.leaders[0], r.c.leaders[2] = 0, 0
 		r.c.mu.Unlock()
 		time.Sleep(time.Minute) // virtual
-		in.Close()
-		r.d.Finish()
-		r.cancel()
-		if err := <-r.done; err != nil {
-			t.Error(err)
+		want := 0
+		for v := range r.next {
+			if key := keyOf(v); key != nil && record.Partition(key, 3) == 1 {
+				want++
+			}
 		}
-		n := r.settled()
-		if n.Acknowledged == 0 || n.Spooled == 0 {
-			t.Fatalf("%+v", n)
+		if st := s.Stats(); st.Records != uint64(want) {
+			t.Errorf("%d records wait, want %d", st.Records, want)
 		}
-		s.Close()
-		again := s.reopen()
-		next := r.restart(again)
-		n2 := next.finish(next.d.FileIntake(next.hard))
-		twice := 0
-		for _, times := range r.c.received() {
-			twice += times - 1
+		r.c.mu.Lock()
+		r.c.leaders[1] = 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next || n.Redelivered != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
 		}
-		if twice == 0 || uint64(twice) > n.Redelivered+n2.Redelivered || len(r.c.received()) != 2000 {
-			t.Errorf("%d twice, of %d: %+v, %+v", twice, len(r.c.received()), n, n2)
+	})
+}
+
+// halfDone ends a run while one part of a frame is done, a record of it dropped, and another part
+// waits for a leader. end is called before.
+func halfDone(t *testing.T, end func(*memorySpool)) (*rig, *memorySpool, Counters) {
+	r, s := withSpool(t, 3, 12, keyed)
+	r.c.poison = map[uint64]bool{}
+	for v := uint64(0); len(r.c.poison) == 0; v++ {
+		if key := keyOf(v); key != nil && record.Partition(key, 3) == 0 {
+			r.c.poison[v] = true
+		}
+	}
+	r.c.onLeaders = func() error {
+		return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+	}
+	r.run()
+	in := r.d.LiveIntake()
+	r.put(in, 2000)
+	in.Flush()
+	time.Sleep(10 * time.Second) // virtual
+	r.c.mu.Lock()
+	r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
+	r.c.mu.Unlock()
+	time.Sleep(time.Minute) // virtual
+	s.set(end)
+	in.Close()
+	r.d.Finish()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		t.Error(err)
+	}
+	s.Close()
+	n := r.settled()
+	s.balanced()
+	if n.Acknowledged == 0 || n.Dropped[RejectedByBroker] != 1 {
+		t.Fatalf("%+v", n)
+	}
+	return r, s, n
+}
+
+func TestOfAFrameThatIsHalfDoneTheRestAloneStaysOnDisk(t *testing.T) {
+	for name, c := range map[string]struct {
+		end   func(*memorySpool)
+		whole bool
+	}{
+		"a disk that is well": {func(*memorySpool) {}, false},
+		"a disk that fails":   {func(s *memorySpool) { s.fail = errDisk }, true},
+		"a disk that is full": {func(s *memorySpool) { s.most = len(s.frames) }, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, s, n := halfDone(t, c.end)
+				next := r.restart(s.reopen())
+				n2 := next.finish(next.d.FileIntake(next.hard))
+				twice := uint64(0)
+				for _, times := range r.c.received() {
+					twice += uint64(times - 1)
+				}
+				if len(r.c.received()) != 1999 || twice > n.Redelivered+n2.Redelivered {
+					t.Errorf("%d twice, of %d: %+v, %+v", twice, len(r.c.received()), n, n2)
+				}
+				if again := n2.ReplayDropped + twice + n.Redelivered; again > 0 != c.whole {
+					t.Errorf("%d twice: %+v, %+v", twice, n, n2)
+				}
+			})
+		})
+	}
+}
+
+// TestOfAFrameThatIsHalfDoneTheRestAloneIsLost has the spool give up a frame that is partly done,
+// on a disk that takes nothing else.
+func TestOfAFrameThatIsHalfDoneTheRestAloneIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		_, _, n := halfDone(t, func(s *memorySpool) {
+			s.fail = errDisk
+			s.evict()
+		})
+		if n.Spooled != 0 || n.Acknowledged+1+n.Dropped[SpoolFull] != 2000 {
+			t.Errorf("%+v", n)
 		}
 	})
 }

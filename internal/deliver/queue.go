@@ -147,13 +147,16 @@ func (q *queue) busy(s *shelf) bool {
 	return s.waits() > 0
 }
 
-// fromDisk returns how many parcels from disk wait.
-func (q *queue) fromDisk() int {
+// fromDisk returns how many parcels from disk wait that can be sent: those of a partition without
+// a leader are not counted.
+func (q *queue) fromDisk(leaders []int32) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	n := len(q.any.disk)
-	for _, s := range q.own {
-		n += len(s.disk)
+	for at, s := range q.own {
+		if int(at) < len(leaders) && leaders[at] != NoLeader {
+			n += len(s.disk)
+		}
 	}
 	return n
 }

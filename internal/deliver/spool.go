@@ -30,6 +30,10 @@ type Spool interface {
 	// degraded, heals by itself, and a later Append finds out.
 	Append(b *record.Batch) (Ref, error)
 
+	// AppendRest is Append for b, what is left of the held frame of: it counts as appended by the
+	// same run as that. It gives up no other frame for it, but fails when there is no room.
+	AppendRest(of Ref, b *record.Batch) (Ref, error)
+
 	// Next reads the oldest frame that is neither held nor settled into b, an empty batch. It
 	// returns ErrSpoolEmpty when there is none, and another error when the disk fails now; b is
 	// empty then. Frames that are corrupt are passed over and counted.
@@ -38,7 +42,12 @@ type Spool interface {
 	// Settle says that the frame is done with: acknowledged, or dropped and counted elsewhere.
 	Settle(ref Ref)
 
-	// Release says that nothing but the frame is left of the batch: Next may hand it out.
+	// SettlePart says that of so many of its records, and not of the last of them. They are not
+	// lost with the frame, but come again with it after the next start.
+	SettlePart(ref Ref, records int)
+
+	// Release says that nothing but the frame is left of the batch, and all of it: Next may hand
+	// it out.
 	Release(ref Ref)
 
 	// Stats also works after Close.
@@ -77,4 +86,5 @@ type SpoolStats struct {
 		Records       uint64 // as far as headers could still tell
 	}
 	Degraded error // why the last write failed; nil when healthy
+	Full     bool  // when it gives up its oldest frames, and until that has made room for more
 }

@@ -34,6 +34,7 @@ type memorySpool struct {
 type memoryFrame struct {
 	ref     Ref
 	bytes   []byte
+	done    int // records
 	held    bool
 	evicted bool
 	at      time.Time
@@ -84,20 +85,40 @@ func (s *memorySpool) Append(b *record.Batch) (Ref, error) {
 	if s.fail != nil {
 		return Ref{}, s.fail
 	}
+	for s.full() {
+		s.evict()
+	}
+	return s.append(b, false), nil
+}
+
+func (s *memorySpool) AppendRest(of Ref, b *record.Batch) (Ref, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.given[of] == nil {
+		s.t.Errorf("rest of the frame %+v, which is not held", of)
+	}
+	if s.fail != nil || s.hang != nil || s.full() {
+		return Ref{}, errDisk
+	}
+	return s.append(b, of.Recovered), nil
+}
+
+// append is both. s.mu is held.
+func (s *memorySpool) append(b *record.Batch, recovered bool) Ref {
 	if _, err := record.Inspect(b.Bytes()); err != nil {
 		s.t.Errorf("appended: %v", err)
 	}
-	for s.most > 0 && len(s.frames) >= s.most {
-		s.evict()
-	}
 	s.next++
-	f := &memoryFrame{ref: Ref{Segment: 1, Offset: s.next, Records: b.Records()},
-		bytes: bytes.Clone(b.Bytes()), held: true, at: time.Now()}
+	f := &memoryFrame{bytes: bytes.Clone(b.Bytes()), held: true, at: time.Now(),
+		ref: Ref{Segment: 1, Offset: s.next, Records: b.Records(), Recovered: recovered}}
 	s.frames = append(s.frames, f)
 	s.given[f.ref] = f
 	s.stats.Appended += uint64(b.Records())
-	return f.ref, nil
+	return f.ref
 }
+
+// full tells whether another frame costs the oldest. s.mu is held.
+func (s *memorySpool) full() bool { return s.most > 0 && len(s.frames) >= s.most }
 
 // evict gives up the oldest frame. s.mu is held.
 func (s *memorySpool) evict() {
@@ -110,9 +131,9 @@ func (s *memorySpool) evict() {
 }
 
 func (s *memorySpool) lose(f *memoryFrame) {
-	s.stats.Dropped[SpoolFull] += uint64(f.ref.Records)
+	s.stats.Dropped[SpoolFull] += f.left()
 	if !f.ref.Recovered {
-		s.stats.OwnDropped[SpoolFull] += uint64(f.ref.Records)
+		s.stats.OwnDropped[SpoolFull] += f.left()
 	}
 }
 
@@ -144,14 +165,32 @@ func (s *memorySpool) Settle(ref Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.take(ref)
-	s.stats.Settled += uint64(ref.Records)
+	s.stats.Settled += f.left()
 	s.frames = slices.DeleteFunc(s.frames, func(o *memoryFrame) bool { return o == f })
 }
+
+func (s *memorySpool) SettlePart(ref Ref, records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	f := s.given[ref]
+	if f == nil || uint64(records) >= f.left() {
+		s.t.Errorf("%d records of the frame %+v, which is %+v", records, ref, f)
+		return
+	}
+	f.done += records
+	s.stats.Settled += uint64(records)
+}
+
+func (f *memoryFrame) left() uint64 { return uint64(f.ref.Records - f.done) }
 
 func (s *memorySpool) Release(ref Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if f := s.take(ref); f.evicted {
+	f := s.take(ref)
+	if f.done > 0 {
+		s.t.Errorf("frame %+v is released, and %d records are done", ref, f.done)
+	}
+	if f.evicted {
 		s.lose(f)
 	}
 }
@@ -178,11 +217,12 @@ func (s *memorySpool) Stats() SpoolStats {
 		}
 		st.Batches++
 		st.Bytes += uint64(len(f.bytes))
-		st.Records += uint64(f.ref.Records)
+		st.Records += f.left()
 	}
+	st.Full = s.full()
 	for _, f := range s.given {
 		if f.evicted {
-			st.Records += uint64(f.ref.Records)
+			st.Records += f.left()
 		}
 	}
 	return st

@@ -195,9 +195,14 @@ func (s *spooler) save(p *parcel) error {
 	b := <-s.own
 	defer func() { s.own <- b }()
 	p.mu.Lock()
-	if p.batch == nil || !p.sealed || p.whole() && (p.honest() || !s.leaving.Load()) {
+	rewrite := p.origin == fromLane && s.leaving.Load() // what does not say what it should
+	if p.batch == nil || !p.sealed || p.whole() && (p.honest() || !rewrite) {
 		p.mu.Unlock()
 		return nil
+	}
+	var of Ref // the frame that the parcel was read from
+	if p.origin != fromLane {
+		of = p.frames[0].ref
 	}
 	b.Copy(p.batch)
 	if !p.sent {
@@ -205,7 +210,7 @@ func (s *spooler) save(p *parcel) error {
 	}
 	total := p.batch.Total()
 	p.mu.Unlock()
-	frames, err := s.write(b)
+	frames, err := s.write(b, of)
 	if err != nil {
 		return err
 	}
@@ -223,11 +228,12 @@ func (s *spooler) save(p *parcel) error {
 	return nil
 }
 
-// write appends all parts of b. After an error, none of them is on disk.
-func (s *spooler) write(b *record.Batch) ([]frame, error) {
+// write appends all parts of b, or what is left of the frame of. After an error, none of them is
+// on disk.
+func (s *spooler) write(b *record.Batch, of Ref) ([]frame, error) {
 	var frames []frame
 	for more := true; more; more = b.Next() {
-		ref, err := s.append(b)
+		ref, err := s.append(b, of)
 		if err != nil {
 			for _, f := range frames {
 				s.d.cfg.Spool.Settle(f.ref)
@@ -242,7 +248,7 @@ func (s *spooler) write(b *record.Batch) ([]frame, error) {
 var errBroken = errors.New("a mistake in the spool")
 
 // append is Append with a note of when it began and how it ended, be it with a panic.
-func (s *spooler) append(b *record.Batch) (ref Ref, err error) {
+func (s *spooler) append(b *record.Batch, of Ref) (ref Ref, err error) {
 	s.note(time.Now(), nil)
 	s.pulse.Wait() // a disk that hangs is a state of its own, and no restart heals it
 	err = errBroken
@@ -250,7 +256,11 @@ func (s *spooler) append(b *record.Batch) (ref Ref, err error) {
 		s.pulse.Turn()
 		s.note(time.Time{}, err)
 	}()
-	ref, err = s.d.cfg.Spool.Append(b)
+	if of == (Ref{}) {
+		ref, err = s.d.cfg.Spool.Append(b)
+	} else {
+		ref, err = s.d.cfg.Spool.AppendRest(of, b)
+	}
 	return ref, err
 }
 
@@ -316,11 +326,12 @@ func (s *spooler) last() {
 			}
 		}
 		for _, p := range d.oldestFirst() {
+			err := s.save(p)
 			if p.origin != fromLane {
 				d.forget(p)
 				continue
 			}
-			if err := s.save(p); err != nil {
+			if err != nil {
 				return // abandon leaves what is on disk there, and drops the rest
 			}
 			d.leaveOnDisk(p)

@@ -550,3 +550,34 @@ func TestARoomThatIsNotThereIsToldWithWhatIsBehindIt(t *testing.T) {
 		r.check(r.finish(in))
 	})
 }
+
+func TestTheStateIsDroppingAsLongAsTheSpoolIsFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 1, 8)
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 30)
+		if st := r.d.Status(); st.State != Unreachable {
+			t.Errorf("%+v", st)
+		}
+		s.set(func(s *memorySpool) { s.most = len(s.frames) })
+		for range 10 {
+			r.stream(in, 1)
+			for range 60 { // a frame is dropped each minute
+				time.Sleep(time.Second) // virtual
+				if st := r.d.Status(); s.Stats().Dropped[SpoolFull] > 0 && st.State != Dropping {
+					t.Fatalf("%+v", st)
+				}
+			}
+		}
+		r.answer(fine)
+		time.Sleep(time.Minute) // virtual
+		if st := r.d.Status(); st.State != Idle {
+			t.Errorf("%+v", st)
+		}
+		if n := r.finish(in); n.Dropped[SpoolFull] == 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}

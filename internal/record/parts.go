@@ -37,9 +37,14 @@ func (b *Batch) Next() bool {
 }
 
 // Copy makes b, an empty batch or one of before, a copy of the sealed batch from, all of its
-// parts and its stamps included. The arena of b must be as large as that of from.
+// parts and its stamps included. An arena of b that is smaller than they are is replaced.
 func (b *Batch) Copy(from *Batch) {
+	n := len(from.buf)
+	for _, p := range from.rest {
+		n += p.end - p.at
+	}
 	b.reset()
+	b.Arena(n)
 	b.buf = append(b.buf[:0], from.buf...)
 	b.count, b.base, b.max, b.place = from.count, from.base, from.max, from.place
 	if len(from.rest) == 0 {

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
@@ -26,7 +27,12 @@ func Each(sealed []byte, yield func(ms int64, value []byte) error) error {
 	if err != nil {
 		return err
 	}
-	plain, err := unpack(h.Codec, sealed[HeaderLen:])
+	z, err := newUnzip()
+	if err != nil {
+		return err
+	}
+	defer z.Close()
+	plain, err := unpack(nil, h.Codec, sealed[HeaderLen:], z)
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNotSealed, h.Codec, err)
 	}
@@ -79,29 +85,48 @@ func (f *fields) take(n int64) []byte {
 	return field
 }
 
-func unpack(codec Codec, src []byte) ([]byte, error) {
+// unpack appends src, decompressed, to dst, up to maxPlain bytes of it. z decodes zstd.
+func unpack(dst []byte, codec Codec, src []byte, z *zstd.Decoder) ([]byte, error) {
 	switch codec {
+	case None:
+		return append(dst, src...), nil
 	case Snappy:
-		if n, err := s2.DecodedLen(src); err != nil || n > maxPlain {
-			return nil, fmt.Errorf("%d bytes: %w", n, s2.ErrTooLarge)
+		n, err := s2.DecodedLen(src)
+		if err != nil || n > maxPlain {
+			return dst, fmt.Errorf("%d bytes: %w", n, s2.ErrTooLarge)
 		}
-		return s2.Decode(nil, src)
+		dst = slices.Grow(dst, n)
+		plain, err := s2.Decode(dst[len(dst):len(dst)+n], src) // in place
+		return dst[:len(dst)+len(plain)], err
 	case Gzip:
 		r, err := gzip.NewReader(bytes.NewReader(src))
 		if err != nil {
-			return nil, err
+			return dst, err
 		}
-		return io.ReadAll(io.LimitReader(r, maxPlain))
+		return readAll(dst, r)
 	case LZ4:
-		return io.ReadAll(io.LimitReader(lz4.NewReader(bytes.NewReader(src)), maxPlain))
+		return readAll(dst, lz4.NewReader(bytes.NewReader(src)))
 	case Zstd:
-		r, err := zstd.NewReader(bytes.NewReader(src), zstd.WithDecoderConcurrency(1),
-			zstd.WithDecoderMaxMemory(maxPlain))
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		return io.ReadAll(io.LimitReader(r, maxPlain))
+		return z.DecodeAll(src, dst)
 	}
-	return src, nil // None
+	return dst, fmt.Errorf("there is no codec %d", codec)
+}
+
+// newUnzip returns what unpack decodes zstd with.
+func newUnzip() (*zstd.Decoder, error) {
+	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(maxPlain))
+	if err != nil {
+		return nil, fmt.Errorf("record: decoder for zstd: %w", err)
+	}
+	return z, nil
+}
+
+// readAll appends all of r to dst, up to maxPlain.
+func readAll(dst []byte, r io.Reader) ([]byte, error) {
+	buf := bytes.NewBuffer(dst)
+	n, err := buf.ReadFrom(io.LimitReader(r, maxPlain+1))
+	if err == nil && n > maxPlain {
+		err = errMalformed
+	}
+	return buf.Bytes(), err
 }

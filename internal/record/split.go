@@ -7,22 +7,15 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
-	"github.com/pierrec/lz4/v4"
 )
 
 // ErrSingle is what Split returns for a batch of one record.
 var ErrSingle = errors.New("record: one record cannot be split")
 
 var errMalformed = errors.New("record: the batch does not hold the records that its header tells")
-
-// maxRaw bounds what a batch may hold when it is decompressed. Ours hold less than 1 MiB; one
-// that was read back from disk may have been made by a run with larger batches.
-const maxRaw = 16 << 20
 
 // Splitter takes sealed batches apart. It owns a few arenas, and is used by one goroutine.
 type Splitter struct {
@@ -40,10 +33,9 @@ func NewSplitter(codec Codec, pool *Pool) (*Splitter, error) {
 	if err != nil {
 		return nil, err
 	}
-	unzip, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1),
-		zstd.WithDecoderMaxMemory(maxRaw))
+	unzip, err := newUnzip()
 	if err != nil {
-		return nil, fmt.Errorf("record: decoder for zstd: %w", err)
+		return nil, err
 	}
 	return &Splitter{compressor: c, unzip: unzip, spare: make([]byte, 0, pool.arena)}, nil
 }
@@ -259,44 +251,11 @@ func (r *reader) skip(n int64) { r.b = r.b[min(n, int64(len(r.b))):] }
 
 // open decompresses the records of the current part of b into s.raw.
 func (s *Splitter) open(b *Batch) error {
-	src, raw := b.buf[HeaderLen:], s.raw[:0]
-	var err error
-	switch codec := Codec(binary.BigEndian.Uint16(b.buf[offAttributes:]) & 7); codec {
-	case None:
-		raw = append(raw, src...)
-	case Snappy:
-		var n int
-		if n, err = s2.DecodedLen(src); err == nil && n > maxRaw {
-			err = errMalformed
-		}
-		if err == nil {
-			raw, err = s2.Decode(raw[:cap(raw)], src)
-		}
-	case Zstd:
-		raw, err = s.unzip.DecodeAll(src, raw)
-	case Gzip:
-		var z *gzip.Reader
-		if z, err = gzip.NewReader(bytes.NewReader(src)); err == nil {
-			raw, err = readAll(raw, z)
-		}
-	case LZ4:
-		raw, err = readAll(raw, lz4.NewReader(bytes.NewReader(src)))
-	default:
-		err = fmt.Errorf("there is no codec %d", codec)
-	}
+	codec := Codec(binary.BigEndian.Uint16(b.buf[offAttributes:]) & legalAttributes)
+	raw, err := unpack(s.raw[:0], codec, b.buf[HeaderLen:], s.unzip)
 	if err != nil {
 		return fmt.Errorf("record: decompress a batch of %d bytes: %w", len(b.buf), err)
 	}
 	s.raw = raw
 	return nil
-}
-
-// readAll appends all of r to dst, up to maxRaw.
-func readAll(dst []byte, r io.Reader) ([]byte, error) {
-	buf := bytes.NewBuffer(dst)
-	n, err := buf.ReadFrom(io.LimitReader(r, maxRaw+1))
-	if err == nil && n > maxRaw {
-		err = errMalformed
-	}
-	return buf.Bytes(), err
 }

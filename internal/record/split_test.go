@@ -218,3 +218,43 @@ func FuzzSplit(f *testing.F) {
 		}
 	})
 }
+
+func TestABatchOfAnySizeThatCanBeConfiguredIsSplit(t *testing.T) {
+	for _, codec := range codecs {
+		t.Run(codec.String(), func(t *testing.T) {
+			p := NewPool(1, 20<<20)
+			b, value := p.TryGet(), make([]byte, 1<<20)
+			for range 19 {
+				if !b.Commit(append(b.Value(1), value...)) {
+					t.Fatal("no room")
+				}
+			}
+			seal(t, codec, p, b)
+			s, err := NewSplitter(codec, p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Split(b); err != nil || b.Total() != 19 {
+				t.Errorf("%d records: %v", b.Total(), err)
+			}
+		})
+	}
+}
+
+func TestACopyOfPartsNeedsNoArenaAsLarge(t *testing.T) {
+	p, small := NewPool(1, 100_000), NewPool(1, 1000)
+	b, want := sealed(t, None, p, 200)
+	s, err := NewSplitter(None, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Split(b); err != nil {
+		t.Fatal(err)
+	}
+	c := small.TryGet()
+	c.Copy(b)
+	got, _ := readParts(t, c)
+	if diff := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); diff != "" {
+		t.Errorf("records (-want +got):\n%s", diff)
+	}
+}

@@ -29,7 +29,7 @@ written yet. Heartbeats have the groups identity, time, kind and heartbeat, all 
 group but that. The same as a JSON Schema: [dns.schema.json](../schema/dns.schema.json). Or one
 [Protobuf](#protobuf) message, which says the same in well under half of the bytes.
 
-The Kafka time stamp of a record is the packet's, to the millisecond, unless the batch was redated
+The Kafka time stamp of a record is the packet's, to the millisecond, unless it was redated
 (see [design.md](design.md)); ` + "`ts`" + ` is always the packet's.
 
 For example, indented, the response to a query for a name that does not exist:

@@ -20,6 +20,7 @@ import (
 var (
 	errTooLarge = errors.New("the batch is larger than the spool may be")
 	errNoRoom   = errors.New("the spool is full, and its oldest segment cannot be deleted")
+	errFull     = errors.New("there is no room but for what is new")
 	errMinFree  = errors.New("less is free on the file system than spool.min_free asks to leave")
 )
 
@@ -52,6 +53,39 @@ func (s *Spool) Append(b *record.Batch) (deliver.Ref, error) {
 		s.degrade(err, need)
 	}
 	return ref, err
+}
+
+// AppendRest implements deliver.Spool.
+func (s *Spool) AppendRest(of deliver.Ref, b *record.Batch) (deliver.Ref, error) {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	need := headerLen + int64(b.Size()) + headerLen // and the seal
+	err := s.usable()
+	if err == nil && !s.hasRoom(need) {
+		err = errFull
+	}
+	if err != nil {
+		return deliver.Ref{}, fmt.Errorf("spool: append the rest of a frame: %w", err)
+	}
+	ref, err := s.tryAppend(b, need)
+	if err != nil {
+		err = fmt.Errorf("spool: append %d bytes: %w", b.Size(), err)
+		s.degrade(err, need)
+		return deliver.Ref{}, err
+	}
+	ref.Recovered = of.Recovered
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.holdings[place{ref.Segment, ref.Offset}].own = !of.Recovered
+	return ref, nil
+}
+
+// hasRoom tells whether makeRoom would give up nothing.
+func (s *Spool) hasRoom(need int64) bool {
+	space, err := s.dir.Space()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.disk+need <= s.cfg.MaxBytes && (err != nil || s.cfg.MinFree+need <= space.Free)
 }
 
 // usable returns why nothing can be appended now.

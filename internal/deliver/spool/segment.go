@@ -120,8 +120,8 @@ func comparePlaces(p, q place) int {
 type holding struct {
 	segment  *segment // nil when the segment was given up
 	frame    uint32
-	tally    tally
-	own      bool // appended since opening
-	returned bool // released behind the reader: waits in Spool.returned
+	tally    tally // its records are those not settled yet
+	own      bool  // appended since opening, and no rest of what was not
+	returned bool  // released behind the reader: waits in Spool.returned
 	lost     lossReason
 }

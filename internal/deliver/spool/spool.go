@@ -132,6 +132,20 @@ func (s *Spool) Settle(ref deliver.Ref) {
 	}
 }
 
+// SettlePart implements deliver.Spool.
+func (s *Spool) SettlePart(ref deliver.Ref, records int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := s.holdings[place{ref.Segment, ref.Offset}]
+	if h == nil {
+		return
+	}
+	part := tally{records: min(clampUint(int64(records)), h.tally.records)}
+	h.tally.sub(part)
+	s.held.sub(part)
+	s.stats.Settled += part.records
+}
+
 // Release implements deliver.Spool.
 func (s *Spool) Release(ref deliver.Ref) {
 	s.mu.Lock()
@@ -261,7 +275,7 @@ func (s *Spool) Stats() deliver.SpoolStats {
 	st.Records, st.Batches = unsettled.records, unsettled.frames
 	st.Bytes, st.Segments = uint64(unsettled.bytes), len(s.segments)
 	st.MaxBytes = uint64(s.cfg.MaxBytes)
-	st.Degraded = s.degraded
+	st.Degraded, st.Full = s.degraded, s.crowded()
 	for _, seg := range s.segments {
 		if seg.done() {
 			continue
@@ -273,6 +287,14 @@ func (s *Spool) Stats() deliver.SpoolStats {
 		break
 	}
 	return st
+}
+
+// crowded tells whether less than a segment and a half is free. A segment that is dropped makes
+// room for one, so a spool that drops is crowded all the time. s.mu is held.
+func (s *Spool) crowded() bool {
+	near := s.cfg.Segment + s.cfg.Segment/2
+	free := s.stats.Free // 0 when it is not known
+	return s.disk+near > s.cfg.MaxBytes || free > 0 && free < clampUint(s.cfg.MinFree+near)
 }
 
 // Close implements deliver.Spool. It waits for the disk.

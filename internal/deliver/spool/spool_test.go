@@ -369,3 +369,80 @@ func TestABatchOfALargerPoolIsHandedOutAllTheSame(t *testing.T) {
 		r.close()
 	})
 }
+
+func TestWhatWasSettledOfAFrameIsNotLostWithIt(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		held, _ := r.append(10, 1000)
+		r.s.SettlePart(held, 4)
+		equal(t, "on disk", 6, r.s.Stats().Records)
+		for range 2500 {
+			r.spill(1, 1000)
+		}
+		balanced(t, r.s)
+		before := r.s.Stats()
+		r.close()
+		equal(t, "dropped", dropped(before)+6, dropped(r.s.Stats()))
+	})
+}
+
+func TestTheRestOfAFrameIsOfTheSameRunAndCostsNoOther(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		r.spill(10, 1000)
+		r.close()
+		r.open()
+		first, _ := r.next()
+		rest, name := r.batch(6, 1000)
+		r.s.SettlePart(first, 4)
+		ref, err := r.s.AppendRest(first, rest)
+		r.pool.Put(rest)
+		if err != nil || !ref.Recovered {
+			t.Fatalf("%+v: %v", ref, err)
+		}
+		r.s.Settle(first)
+		balanced(t, r.s)
+		r.close()
+		r.open()
+		equal(t, "what the next run finds", 6, r.s.Stats().Recovered)
+		first, got := r.next()
+		equal(t, "its name", name, got)
+		for range 2500 {
+			r.spill(1, 1000)
+		}
+		before := r.s.Stats()
+		rest, _ = r.batch(5, 20_000)
+		for range 10 { // more than one segment may have room for
+			_, err = r.s.AppendRest(first, rest)
+		}
+		r.pool.Put(rest)
+		after := r.s.Stats()
+		if err == nil || after.Degraded != nil {
+			t.Errorf("appended to a full spool: %v, %v", err, after.Degraded)
+		}
+		equal(t, "dropped for it", dropped(before), dropped(after))
+		r.close()
+		after = r.s.Stats()
+		equal(t, "dropped of this run", dropped(after)-6, after.OwnDropped[deliver.SpoolFull])
+	})
+}
+
+func TestASpoolThatDropsIsFullAllTheTime(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		for i := range 2500 {
+			r.spill(1, 1000)
+			st := r.s.Stats()
+			if dropped(st) > 0 && !st.Full || i < 500 && st.Full {
+				t.Fatalf("after %d frames, with %d dropped: full is %v", i, dropped(st), st.Full)
+			}
+		}
+		for range 400 {
+			ref, _ := r.next()
+			r.s.Settle(ref)
+		}
+		pass(2 * time.Second)
+		equal(t, "full after it has drained", false, r.s.Stats().Full)
+		r.close()
+	})
+}
