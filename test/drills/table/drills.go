@@ -36,7 +36,7 @@ var drills = [...]struct{ name, why string }{
 	30: {"the spool's cursor is lost or garbage", ""},
 	31: {"a backlog of thousands of segments", "a test of internal/deliver/spool opens it, and delivers none of it"},
 	32: {"the clock jumps", ""},
-	33: {"network interfaces go down and up", "tests of internal/capture/afpacket and internal/sensor do it in namespaces, and compare no numbers with a topic"},
+	33: {"network interfaces go down and up", "it needs root: sudo make reliability"},
 	34: {"the client hangs", ""},
 	35: {"goroutines panic", ""},
 	36: {"the schema registry is away", "there is none in this product yet: records are JSON"},
