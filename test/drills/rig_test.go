@@ -349,7 +349,8 @@ func (r *rig) detail(name string) (n uint64) {
 // settled waits until nothing waits any more.
 func (r *rig) settled() time.Duration {
 	r.Helper()
-	return until(r, "nothing waits", 2*patience, func() bool {
+	limit := 2*patience + time.Duration(r.spool.Stats().Segments)*100*time.Millisecond
+	return until(r, "nothing waits", limit, func() bool {
 		s := r.s.Status()
 		healthy := s.State.Ready() || s.State == deliver.RejectedState || s.State == deliver.Dropping
 		return healthy && r.spool.Stats().Records == 0 && s.OldestAge < 1
