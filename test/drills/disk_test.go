@@ -6,10 +6,12 @@ package drills
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/spool"
@@ -136,4 +138,67 @@ func TestDrillCursor(t *testing.T) {
 				r.again(harm)
 			}
 		}, heal: back, after: lossless}.run(t)
+}
+
+// files returns how many files this process has open (proc(5)).
+func files(t testing.TB) int {
+	t.Helper()
+	all, err := os.ReadDir("/proc/self/fd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(all)
+}
+
+func TestDrillBacklog(t *testing.T) {
+	segments := 1000
+	if !testing.Short() {
+		segments = 5000
+	}
+	var open, used int // files, and bytes of the heap
+	few := func(r *rig) {
+		r.Helper()
+		if n := files(r); n > open+50 {
+			r.Errorf("%d files are open, and %d were before", n, open)
+		}
+	}
+	drill{number: 31, what: fmt.Sprintf("a start with %d segments in the spool", segments),
+		config: func(r *rig) {
+			plain(r)
+			// What the spool gets in 5 ms is more than half of a segment, so that each has one batch.
+			r.cfg.Deliver.Linger, r.cfg.Deliver.SpoolAfter = 2*time.Millisecond, 5*time.Millisecond
+			r.disk.Segment, r.disk.MaxBytes, r.disk.Sync = spool.MinSegment, 1<<30, spool.SyncNever
+		}, fault: func(r *rig) {
+			r.calm() // so that of no batch it is not known whether it arrived
+			open, used = files(r), int(heap())
+			away(r)
+			r.rate(30_000)
+		}, during: func(r *rig) {
+			took := until(r, "the segments are there", 4*patience, func() bool {
+				return r.spool.Stats().Segments >= segments
+			})
+			r.rate(1000)
+			var begun time.Time
+			r.again(func() { begun = time.Now() })
+			until(r, "packets are taken", patience, func() bool { return r.asked() > 0 })
+			opened := time.Since(begun)
+			st := r.spool.Stats()
+			r.Logf("%d records in %d segments after %v, opened in %v", st.Records, st.Segments, took, opened)
+			if opened > 2*time.Second || st.Segments < segments {
+				r.Errorf("%d segments took %v to open", st.Segments, opened)
+			}
+			few(r)
+			if n := int(heap()); n > used+32<<20 {
+				r.Errorf("the heap has %d MiB, and had %d", n>>20, used>>20)
+			}
+		}, heal: func(r *rig) {
+			back(r)
+			r.acknowledged(1000)
+			few(r)
+		}, after: func(r *rig, o outcome) {
+			// A busy machine may drop some while the disk fills: the oracle knows how many.
+			if o.Duplicated != 0 {
+				r.Errorf("%d are there twice", o.Duplicated)
+			}
+		}}.run(t)
 }

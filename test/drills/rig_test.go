@@ -52,6 +52,7 @@ type drill struct {
 	brokers int   // 1 if not given
 	parts   int32 // partitions; 3 if not given, none for no topic
 	rate    float64
+	listen  func(network, address string) (net.Listener, error) // of brokers; local if not given
 	config  func(*rig)
 	fault   func(*rig)
 	want    deliver.State // that the fault leads to; any if empty
@@ -71,13 +72,15 @@ type outcome struct {
 // rig is a whole sensor, what goes into it, and what it delivers to.
 type rig struct {
 	testing.TB
-	c     *kfake.Cluster
-	p     []*faultproxy.Proxy
-	cfg   sensor.Config
-	disk  spool.Config
-	open  func(spool.Config) (*spool.Spool, error)
-	wrap  func(deliver.Producer) deliver.Producer // of each client
-	flows []*flow
+	c      *kfake.Cluster
+	p      []*faultproxy.Proxy
+	listen func(network, address string) (net.Listener, error)
+	cfg    sensor.Config
+	disk   spool.Config
+	open   func(spool.Config) (*spool.Spool, error)
+	wrap   func(deliver.Producer) deliver.Producer // of each client
+	flows  []*flow                                 // the sources of the sensor, if it has no interface
+	opened func()                                  // when the interface is captured
 
 	s     *sensor.Sensor
 	spool *spool.Spool
@@ -94,7 +97,7 @@ type rig struct {
 }
 
 func newRig(t testing.TB, d drill) *rig {
-	r := &rig{TB: t}
+	r := &rig{TB: t, listen: d.listen}
 	var opts []kfake.Opt
 	if d.parts >= 0 {
 		opts = append(opts, kfake.SeedTopics(max(d.parts, 1), topic))
@@ -121,20 +124,11 @@ func newRig(t testing.TB, d drill) *rig {
 
 var quiet = slog.New(slog.DiscardHandler)
 
-// cluster starts brokers with a fault proxy before each, whose address it gives as its own.
+// cluster starts brokers.
 func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
-	listen := func(network, address string) (net.Listener, error) {
-		ln, err := net.Listen(network, address)
-		if err != nil {
-			return nil, err
-		}
-		p, err := faultproxy.New(ln.Addr().String())
-		if err != nil {
-			return nil, err
-		}
-		r.p = append(r.p, p)
-		at, err := net.ResolveTCPAddr("tcp", p.Addr())
-		return fronted{ln, at}, err
+	listen := r.listen
+	if listen == nil {
+		listen = r.proxied
 	}
 	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(max(brokers, 1)), kfake.ListenFn(listen))...)
 	if err != nil {
@@ -147,6 +141,21 @@ func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
 		}
 		c.Close()
 	})
+}
+
+// proxied listens with a fault proxy before it, whose address it gives as its own.
+func (r *rig) proxied(network, address string) (net.Listener, error) {
+	ln, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	p, err := faultproxy.New(ln.Addr().String())
+	if err != nil {
+		return nil, err
+	}
+	r.p = append(r.p, p)
+	at, err := net.ResolveTCPAddr("tcp", p.Addr())
+	return fronted{ln, at}, err
 }
 
 // fronted is a listener that gives another address as its own.
@@ -191,12 +200,19 @@ func (r *rig) start() {
 	cfg := r.cfg
 	cfg.Run = sensor.RunID(time.Now())
 	cfg.Deliver.Cluster, cfg.Deliver.Spool = cluster, r.spool
-	cfg.Sources = nil
 	for _, f := range r.flows {
-		cfg.Sources = append(cfg.Sources, f)
+		if len(cfg.Interfaces) == 0 {
+			cfg.Sources = append(cfg.Sources, f)
+		}
 	}
 	if r.s, err = sensor.New(cfg, producer, quiet); err != nil {
 		r.Fatal(err)
+	}
+	if err := r.s.Open(); err != nil {
+		r.Fatal(err)
+	}
+	if r.opened != nil {
+		r.opened()
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	r.stop, r.ran = stop, make(chan error, 1)
@@ -292,6 +308,21 @@ func (r *rig) given() (n uint64) {
 	return n
 }
 
+// asked is how many of these are for the sensor that runs now.
+func (r *rig) asked() (n uint64) {
+	for _, f := range r.flows {
+		n += f.given.Load() - f.first
+	}
+	return n
+}
+
+// rate changes the rate of all flows together.
+func (r *rig) rate(n float64) {
+	for _, f := range r.flows {
+		f.set(n / float64(len(r.flows)))
+	}
+}
+
 // state waits for a state, and fails when it takes too long.
 func (r *rig) state(want deliver.State) time.Duration {
 	r.Helper()
@@ -318,7 +349,8 @@ func (r *rig) detail(name string) (n uint64) {
 // settled waits until nothing waits any more.
 func (r *rig) settled() time.Duration {
 	r.Helper()
-	return until(r, "nothing waits", 2*patience, func() bool {
+	limit := 2*patience + time.Duration(r.spool.Stats().Segments)*100*time.Millisecond
+	return until(r, "nothing waits", limit, func() bool {
 		s := r.s.Status()
 		healthy := s.State.Ready() || s.State == deliver.RejectedState || s.State == deliver.Dropping
 		return healthy && r.spool.Stats().Records == 0 && s.OldestAge < 1
@@ -328,9 +360,7 @@ func (r *rig) settled() time.Duration {
 // calm stops the flows and waits until everything is acknowledged.
 func (r *rig) calm() {
 	r.Helper()
-	for _, f := range r.flows {
-		f.set(0)
-	}
+	r.rate(0)
 	var l ledger.Ledger
 	defer func() {
 		if r.Failed() {
@@ -339,7 +369,8 @@ func (r *rig) calm() {
 	}()
 	until(r, "all is settled", 2*patience, func() bool {
 		l = r.s.Ledger()
-		return l.Held == 0 && l.Spooled == 0 && r.spool.Stats().Records == 0 && l.Packets <= l.Records
+		return l.Held == 0 && l.Spooled == 0 && r.spool.Stats().Records == 0 &&
+			l.Packets >= r.asked() && l.Packets <= l.Records+l.Stages[0].DroppedSum()
 	})
 }
 
@@ -394,8 +425,7 @@ func (r *rig) judge(l ledger.Ledger, res result.Result) outcome {
 	o := outcome{Result: res, ledger: l}
 	o.records = append(r.before, readBack(r, r.c, topic, r.c.ListenAddrs())...)
 	o.found = judge(r, o.records, asked)
-	dropped := r.dropped + l.Dropped
-	dropped += r.inherited()
+	dropped := r.dropped + l.Dropped + l.Stages[0].DroppedSum() + r.inherited()
 	o.In, o.Lost = r.given(), r.given()-o.there
 	o.Dropped, o.Duplicated = dropped, o.duplicated
 	if o.Lost != o.Dropped {
