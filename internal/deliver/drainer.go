@@ -15,7 +15,8 @@ const (
 	// memory while the cluster is away. Those of a partition without a leader, with keys, are read
 	// past, as far as half of the pool goes.
 	ahead = 2
-	// drainPause is how often the drainer looks again for what nobody tells it.
+	// drainPause is how often the drainer looks again for what nobody tells it: memory that live
+	// traffic does not need any more.
 	drainPause = 100 * time.Millisecond
 	// emptyPause is how often it looks into a spool that was empty.
 	emptyPause = time.Second
@@ -25,23 +26,33 @@ const (
 // so that a full pool cannot keep the disk from draining; more it takes only while half of the
 // pool is free.
 type drainer struct {
-	d   *Delivery
-	own chan *record.Batch // the arena of its own, while it is free
+	d    *Delivery
+	own  chan *record.Batch // the arena of its own, while it is free
+	kick chan struct{}
 }
 
 func newDrainer(d *Delivery) *drainer {
-	return &drainer{d: d, own: make(chan *record.Batch, 1)}
+	return &drainer{d: d, own: make(chan *record.Batch, 1), kick: make(chan struct{}, 1)}
 }
 
-// takeBack keeps b if it replaces the arena of the drainer's own.
-func (r *drainer) takeBack(b *record.Batch) bool {
+// wake tells the drainer that a worker has taken a parcel from disk, or is done with one: there may
+// be room for the next.
+func (r *drainer) wake() {
+	select {
+	case r.kick <- struct{}{}:
+	default: // awake already
+	}
+}
+
+// takeBack takes the arena of a parcel from disk: as its own, or for the pool.
+func (r *drainer) takeBack(b *record.Batch) {
 	r.d.pool.Reset(b)
 	select {
 	case r.own <- b:
-		return true
 	default: // it has its own
-		return false
+		r.d.pool.Put(b)
 	}
+	r.wake()
 }
 
 // run drains until ctx ends, or until it does not pay any more.
@@ -54,7 +65,7 @@ func (r *drainer) drain(ctx context.Context) {
 	for !r.d.leaves() {
 		b := r.arena()
 		if b == nil {
-			if !sleep(ctx, drainPause) {
+			if !r.wait(ctx) {
 				return
 			}
 			continue
@@ -78,12 +89,28 @@ func (r *drainer) drain(ctx context.Context) {
 	}
 }
 
+// wait waits until there may be room, and returns false when ctx ends before.
+func (r *drainer) wait(ctx context.Context) bool {
+	pulse := pulseOf(ctx)
+	pulse.Wait()
+	defer pulse.Turn()
+	timer := time.NewTimer(drainPause)
+	defer timer.Stop()
+	select {
+	case <-r.kick:
+	case <-timer.C:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
 // read makes the oldest frame a parcel, in the arena of b.
 func (r *drainer) read(b *record.Batch) (err error) {
 	read := false
 	defer func() {
-		if !read && !r.takeBack(b) {
-			r.d.pool.Put(b)
+		if !read {
+			r.takeBack(b)
 		}
 	}()
 	ref, err := r.d.cfg.Spool.Next(b)

@@ -168,8 +168,10 @@ func (d *Delivery) close(p *parcel) {
 	delete(d.parcels, p)
 	d.checkDrained()
 	d.mu.Unlock()
-	if p.origin == fromLane || !d.drainer.takeBack(b) {
+	if p.origin == fromLane {
 		d.pool.Put(b)
+	} else {
+		d.drainer.takeBack(b)
 	}
 }
 

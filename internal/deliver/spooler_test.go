@@ -407,6 +407,29 @@ func TestAFullSpoolGivesUpTheOldestAndSaysSo(t *testing.T) {
 	})
 }
 
+func TestABacklogDrainsAsFastAsItIsTaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 1, 8)
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 200)
+		frames := s.Stats().Batches
+		r.answer(fine)
+		for s.Stats().Batches == frames {
+			time.Sleep(time.Millisecond) // virtual
+		}
+		begun := time.Now()
+		for s.Stats().Batches > 0 {
+			time.Sleep(time.Millisecond) // virtual
+		}
+		if took := time.Since(begun); frames < 100 || took > time.Second {
+			t.Errorf("%d batches took %v, and the brokers no time", frames, took)
+		}
+		r.check(r.finish(in))
+	})
+}
+
 func TestTheDiskDrainsBesideLiveTrafficWhichHasTheLargerShare(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withSpool(t, 1, 8)

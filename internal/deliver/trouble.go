@@ -54,6 +54,9 @@ func (d *Delivery) dismiss(w *worker) {
 // begin notes that the worker has p now.
 func (w *worker) begin(p *parcel) {
 	w.parcel, w.stamped = p, false
+	if p.origin != fromLane {
+		w.d.drainer.wake() // there is room for the next
+	}
 	w.d.mu.Lock()
 	defer w.d.mu.Unlock()
 	w.trouble.begun = time.Now()
