@@ -66,9 +66,18 @@ type process struct {
 // client is the address that the queries of a process come from.
 const client = "192.0.2.9"
 
+// newProcess is one with short time-outs and env, before one broker.
 func newProcess(t *testing.T, env ...string) *process {
-	p := &process{rig: &rig{TB: t}, dir: t.TempDir(), flags: env, quit: make(chan struct{})}
-	p.cluster(1, kfake.SeedTopics(3, topic))
+	p := prepare(t, &rig{TB: t}, 1)
+	p.flags = append([]string{"DNSLUICE_DELIVER_LINGER=20ms", "DNSLUICE_DELIVER_REQUEST_TIMEOUT=1s",
+		"DNSLUICE_DELIVER_HEARTBEAT=0s", "DNSLUICE_SPOOL_MIN_FREE=1", "DNSLUICE_SPOOL_SEGMENT=1MiB"}, env...)
+	return p
+}
+
+// prepare returns one with the defaults of the program, on a rig that has no brokers yet.
+func prepare(t *testing.T, r *rig, brokers int, opts ...kfake.Opt) *process {
+	p := &process{rig: r, dir: t.TempDir(), quit: make(chan struct{})}
+	p.cluster(brokers, append(opts, kfake.SeedTopics(3, topic))...)
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -94,9 +103,7 @@ func (p *process) launch() {
 	p.cmd = exec.Command(path, "run", "--dnstap", "unix://"+filepath.Join(p.dir, "tap"), "--topic", topic,
 		"--brokers", strings.Join(p.c.ListenAddrs(), ","), "--spool-dir", filepath.Join(p.dir, "spool"),
 		"--http", p.http, "--memory", "96MiB", "--grace", "3s")
-	p.cmd.Env = append(os.Environ(), "DNSLUICE_DELIVER_LINGER=20ms", "DNSLUICE_DELIVER_REQUEST_TIMEOUT=1s",
-		"DNSLUICE_DELIVER_HEARTBEAT=0s", "DNSLUICE_SPOOL_MIN_FREE=1", "DNSLUICE_SPOOL_SEGMENT=1MiB")
-	p.cmd.Env = append(p.cmd.Env, p.flags...)
+	p.cmd.Env = append(os.Environ(), p.flags...)
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := p.cmd.Start(); err != nil {
@@ -129,9 +136,13 @@ func (p *process) terminate() time.Duration {
 
 // report is what a process says of itself.
 type report struct {
-	Run    string
-	State  struct{ Name string }
+	Run   string
+	State struct {
+		Name  string
+		Ready bool
+	}
 	Ledger struct {
+		Balanced                                      bool
 		Records, Acknowledged, Spooled, Dropped, Held uint64
 
 		Stages []struct {
@@ -144,6 +155,7 @@ type report struct {
 		Delivery struct {
 			Spool struct{ Records, Bytes uint64 }
 		}
+		Process struct{ Goroutines int }
 	}
 }
 
@@ -177,6 +189,9 @@ func (p *process) asksFor(limit time.Duration, what string, ok func(report) bool
 		return err == nil && ok(r)
 	})
 }
+
+// streamStart begins a stream of dnstap frames: the control frame START of Frame Streams.
+const streamStart = "\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x02"
 
 // frame is a dnstap frame of Frame Streams with one query (dnstap.proto).
 func (p *process) frame(message []byte, now time.Time) []byte {
@@ -225,7 +240,7 @@ func (p *process) feed(rate float64) {
 					begun, first = time.Now(), len(p.sent) // what was not asked is not caught up with
 					continue
 				}
-				_, _ = conn.Write([]byte("\x00\x00\x00\x00\x00\x00\x00\x04\x00\x00\x00\x02")) // START
+				_, _ = conn.Write([]byte(streamStart))
 			}
 			setNumber(message[at:], uint64(len(p.sent)))
 			_ = conn.SetWriteDeadline(now.Add(stall))
@@ -314,19 +329,25 @@ func TestDrillTerminate(t *testing.T) {
 		Broker: "fake", In: n, Lost: n - f.there, Duplicated: f.duplicated, Heal: heal})
 }
 
-// resident returns the most memory that a process ever had, in bytes (proc(5)).
+// status returns a number that the kernel tells of a process, such as VmHWM (proc(5)).
+func status(t testing.TB, pid int, field string) uint64 {
+	t.Helper()
+	all, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(all), "\n"+field+":")
+	n, err := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// resident returns the most memory that a process ever had, in bytes.
 func resident(t testing.TB, pid int) uint64 {
 	t.Helper()
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, rest, _ := strings.Cut(string(status), "VmHWM:")
-	kib, err := strconv.ParseUint(strings.Fields(rest)[0], 10, 64)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return kib << 10
+	return status(t, pid, "VmHWM") << 10
 }
 
 func TestDrillMemory(t *testing.T) {

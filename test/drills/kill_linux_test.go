@@ -116,7 +116,8 @@ func TestDrillKill(t *testing.T) {
 		env    []string
 		window time.Duration
 	}{
-		{"in memory alone for 100 ms", []string{"DNSLUICE_DELIVER_SPOOL_AFTER=100ms"}, 120*time.Millisecond + slack},
+		{"in memory alone for 100 ms", []string{"DNSLUICE_DELIVER_SPOOL_AFTER=100ms"},
+			120*time.Millisecond + slack},
 		{"durable", []string{"DNSLUICE_DELIVER_DURABLE=true", "DNSLUICE_DELIVER_SPOOL_AFTER=1m"},
 			20*time.Millisecond + slack},
 	} {
@@ -153,7 +154,8 @@ func TestDrillKill(t *testing.T) {
 			f := p.settles(records, lives, c.window)
 			n = len(p.sent)
 			lost := uint64(n) - f.there
-			t.Logf("%d kills, %d records sent, %d said to be safe, %d lost in the windows", kills, n, said, lost)
+			t.Logf("%d kills, %d records sent, %d said to be safe, %d lost in the windows",
+				kills, n, said, lost)
 			if said < uint64(n)/4 {
 				t.Errorf("of %d records, %d were said to be safe: the drill was none", n, said)
 			}

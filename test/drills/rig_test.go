@@ -73,6 +73,8 @@ type rig struct {
 	testing.TB
 	c     *kfake.Cluster
 	p     []*faultproxy.Proxy
+	past  map[string]string       // from the address of each proxy to that of its broker
+	wire  func(net.Conn) net.Conn // of what brokers accept; nil: as it is
 	cfg   sensor.Config
 	disk  spool.Config
 	open  func(spool.Config) (*spool.Spool, error)
@@ -123,6 +125,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // cluster starts brokers with a fault proxy before each, whose address it gives as its own.
 func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
+	r.past = map[string]string{}
 	listen := func(network, address string) (net.Listener, error) {
 		ln, err := net.Listen(network, address)
 		if err != nil {
@@ -133,8 +136,9 @@ func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
 			return nil, err
 		}
 		r.p = append(r.p, p)
+		r.past[p.Addr()] = ln.Addr().String()
 		at, err := net.ResolveTCPAddr("tcp", p.Addr())
-		return fronted{ln, at}, err
+		return fronted{ln, at, r.wire}, err
 	}
 	c, err := kfake.NewCluster(append(opts, kfake.NumBrokers(max(brokers, 1)), kfake.ListenFn(listen))...)
 	if err != nil {
@@ -153,6 +157,16 @@ func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
 type fronted struct {
 	net.Listener
 	addr net.Addr
+	wire func(net.Conn) net.Conn
+}
+
+// Accept implements net.Listener.
+func (f fronted) Accept() (net.Conn, error) {
+	conn, err := f.Listener.Accept()
+	if err == nil && f.wire != nil {
+		conn = f.wire(conn)
+	}
+	return conn, err
 }
 
 func (f fronted) Addr() net.Addr { return f.addr }
