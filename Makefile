@@ -3,11 +3,12 @@
 GO      ?= go
 FUZZFOR ?= 30s
 DEMOFOR ?= 20s
+SOAKFOR ?= 30m
 
 export CGO_ENABLED ?= 0
 
 .PHONY: help build demo test race lint generate fuzz bench compare compare-quick test-bench budget \
-  test-root test-kafka drills incident reliability
+  test-root test-kafka drills incident soak reliability
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -27,9 +28,9 @@ race: ## the same, floods shortened, with the race detector, which needs a C com
 lint: ## formatting, vet, staticcheck, generated files, the rules of the tree
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not formatted: $$unformatted"; exit 1; }
 	$(GO) vet ./...
-	$(GO) vet -tags kafka,drills ./test/...
+	$(GO) vet -tags kafka,drills,soak ./test/...
 	$(GO) tool staticcheck ./...
-	$(GO) tool staticcheck -tags kafka,drills ./test/...
+	$(GO) tool staticcheck -tags kafka,drills,soak ./test/...
 	$(GO) mod tidy -diff
 	$(GO) test -count=1 ./test/layout
 	@sums=$$(cat $(GENERATED) | sha256sum); $(MAKE) -s generate; \
@@ -83,10 +84,15 @@ drills: ## whole sensors under faults, in the short form, a minute
 incident: build ## the incident and dnsluice side by side, a minute; needs a C compiler
 	cd bench/incident && CGO_ENABLED=1 $(GO) run . -dnsluice ../../bin/dnsluice
 
-reliability: ## all drills, also on a real Kafka if Java is there, and docs/reliability.md from their results
+soak: ## the program at 50,000 messages a second for SOAKFOR, with one fault after the other
+	@mkdir -p bin; rm -f bin/soak.jsonl
+	DNSLUICE_SOAK=$(SOAKFOR) DNSLUICE_DRILLS=$(CURDIR)/bin/soak.jsonl $(GO) test -count=1 -timeout 0 \
+	  -tags drills,soak -run '^TestSoak$$' -v ./test/drills
+
+reliability: ## all drills, also on a real Kafka if Java is there; docs/reliability.md from their results and the last soak's
 	@rm -f bin/drills.jsonl; mkdir -p bin
 	DNSLUICE_DRILLS=$(CURDIR)/bin/drills.jsonl $(GO) test -count=1 -timeout 30m -tags drills ./test/drills/... \
 	  ./internal/deliver/... ./internal/capture/afpacket
 	if command -v java >/dev/null && command -v mvn >/dev/null; then test/kafka/kafka.sh install && \
 	  DNSLUICE_DRILLS=$(CURDIR)/bin/drills.jsonl $(GO) test -count=1 -timeout 60m -tags kafka ./test/kafka/...; fi
-	$(GO) run ./test/drills/table < bin/drills.jsonl > docs/reliability.md
+	cat bin/drills.jsonl $(wildcard bin/soak.jsonl) | $(GO) run ./test/drills/table > docs/reliability.md

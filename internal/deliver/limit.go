@@ -8,8 +8,9 @@ import (
 )
 
 const (
-	// limitMemory is for how long a refused size is believed: a limit can be raised again.
-	limitMemory = 10 * time.Minute
+	// limitMemory is for how long a refused size is believed: a limit can be raised again, and to try
+	// costs one batch that is split.
+	limitMemory = time.Minute
 	// leastAim is the least size of a batch that lanes aim at, whatever is refused.
 	leastAim = 16 << 10
 )

@@ -7,7 +7,8 @@
 // the same identity; capture never stood still for a second; no goroutine is left; memory is
 // bounded; the state was right in time; and after the fault nothing waits any more.
 //
-// Some drills run the program itself as a process, for it is to be killed. Drills that need less
-// than a whole sensor are where the part is that they are about, as in internal/deliver/kafka. All
-// write what came of them by package result.
+// Some drills run the program itself as a process, for it is to be killed. The soak does so for
+// half an hour, with one fault after the other (make soak; soak_linux_test.go). Drills that need
+// less than a whole sensor are where the part is that they are about, as in
+// internal/deliver/kafka. All write what came of them by package result.
 package drills

@@ -74,7 +74,9 @@ type rig struct {
 	testing.TB
 	c      *kfake.Cluster
 	p      []*faultproxy.Proxy
+	past   map[string]string // from the address of each proxy to that of its broker
 	listen func(network, address string) (net.Listener, error)
+	wire   func(net.Conn) net.Conn // of what brokers accept; nil: as it is
 	cfg    sensor.Config
 	disk   spool.Config
 	open   func(spool.Config) (*spool.Spool, error)
@@ -126,6 +128,7 @@ var quiet = slog.New(slog.DiscardHandler)
 
 // cluster starts brokers.
 func (r *rig) cluster(brokers int, opts ...kfake.Opt) {
+	r.past = map[string]string{}
 	listen := r.listen
 	if listen == nil {
 		listen = r.proxied
@@ -154,14 +157,25 @@ func (r *rig) proxied(network, address string) (net.Listener, error) {
 		return nil, err
 	}
 	r.p = append(r.p, p)
+	r.past[p.Addr()] = ln.Addr().String()
 	at, err := net.ResolveTCPAddr("tcp", p.Addr())
-	return fronted{ln, at}, err
+	return fronted{ln, at, r.wire}, err
 }
 
 // fronted is a listener that gives another address as its own.
 type fronted struct {
 	net.Listener
 	addr net.Addr
+	wire func(net.Conn) net.Conn
+}
+
+// Accept implements net.Listener.
+func (f fronted) Accept() (net.Conn, error) {
+	conn, err := f.Listener.Accept()
+	if err == nil && f.wire != nil {
+		conn = f.wire(conn)
+	}
+	return conn, err
 }
 
 func (f fronted) Addr() net.Addr { return f.addr }

@@ -41,8 +41,9 @@ kill -9 is the exception, for who is dead reports nothing.
   fault until nothing waited any more. A dash: not measured. Time-outs of hermetic drills are shorter
   than the defaults, and so are these times.
 - **broker**: fake is kfake, a broker in the process; else what was run.
-- kill -9: what is lost was sent less than a second before the kill, the time-outs of the drill and
-  800 ms for the machine. It may also have been in the socket of the name server.
+- kill -9: all is there that the sensor had said was acknowledged or on disk. What is lost was sent
+  less than a second before the kill, the time-outs of the drill and 800 ms for the machine. It may
+  also have been in the socket of the name server.
 
 | drill | what was done | broker | in | lost | reported | twice | state | detect | heal |
 |---:|---|---|---:|---:|---:|---:|---|---:|---:|
