@@ -7,7 +7,7 @@ SOAKFOR ?= 30m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench compare compare-quick test-bench budget \
+.PHONY: help build demo test race lint generate fuzz bench compare compare-quick live curves test-bench budget \
   test-root test-kafka drills incident soak reliability
 
 help: ## list these targets
@@ -62,6 +62,10 @@ compare: build ## beside other sensors: DNSMONSTER=, DNSCOLLECTOR=, SKETCH= bina
 
 compare-quick: ## the same over a small capture, to see that it works
 	$(MAKE) compare COMPAREFLAGS='-n 100000 -rounds 1 $(COMPAREFLAGS)'
+
+curves: build ## cost as it grows: CURVESFLAGS='-o docs/performance.md -plot docs/growth.svg'
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	bin/compare curves -dnsluice bin/dnsluice $(CURVESFLAGS)
 
 test-bench: ## vet and tests of the comparison, which is a module of its own
 	cd bench/compare && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...

@@ -10,4 +10,7 @@
 //
 // A comparison needs the programs: -dnsluice, and any of -dnsmonster, -dnscollector and -sketch.
 // The program says of each which version it is, read from the binary itself.
+//
+// As compare curves it measures dnsluice alone: what it costs as there are more clients, names,
+// partitions, connections or queries that wait, as a table and as a plot.
 package main

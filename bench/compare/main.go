@@ -47,14 +47,26 @@ func command(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "generate" {
 		return generate(args[1:])
 	}
+	if len(args) > 0 && args[0] == "curves" {
+		o, err := parseGrowth(args[1:])
+		if err != nil {
+			return err
+		}
+		return within(ctx, o.within, o.measure)
+	}
 	o, err := parse(args)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, o.within,
-		fmt.Errorf("not done within %v (-within)", o.within))
+	return within(ctx, o.within, o.compare)
+}
+
+// within does something that must not take longer than it may.
+func within(ctx context.Context, limit time.Duration, do func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit,
+		fmt.Errorf("not done within %v (-within)", limit))
 	defer cancel()
-	err = o.compare(ctx)
+	err := do(ctx)
 	if cause := context.Cause(ctx); cause != nil {
 		return errors.Join(cause, err)
 	}
@@ -64,8 +76,13 @@ func command(ctx context.Context, args []string) error {
 // generate writes a capture, and its manifest as JSON to standard output.
 func generate(args []string) error {
 	flags := flag.NewFlagSet("generate", flag.ContinueOnError)
-	seed := flags.Uint64("seed", 1, "`number` that the capture follows from")
-	messages := flags.Int("n", 2_000_000, "DNS `messages`")
+	var shape traffic.Shape
+	flags.Uint64Var(&shape.Seed, "seed", 1, "`number` that the capture follows from")
+	flags.IntVar(&shape.Messages, "n", 2_000_000, "DNS `messages`")
+	flags.IntVar(&shape.Clients, "clients", 0, "clients, in turn, or 0: as at a resolver")
+	flags.IntVar(&shape.Names, "names", 0, "names, in turn, or 0")
+	flags.IntVar(&shape.Streams, "streams", 0, "TCP connections open at a time, for all messages, or 0")
+	flags.IntVar(&shape.Open, "open", 0, "queries that wait for their responses at a time, or 0")
 	out := flags.String("o", "capture.pcap", "`file` to write")
 	if err := flags.Parse(args); err != nil {
 		return err
@@ -74,7 +91,7 @@ func generate(args []string) error {
 	if err != nil {
 		return fmt.Errorf("generate: %w", err)
 	}
-	m, err := traffic.Write(f, *seed, *messages)
+	m, err := traffic.Write(f, shape)
 	if err := errors.Join(err, f.Close()); err != nil {
 		return fmt.Errorf("generate %s: %w", *out, err)
 	}
@@ -148,11 +165,12 @@ func (o options) compare(ctx context.Context) (err error) {
 	}
 	r := report{rounds: o.rounds, sensors: o.binaries.sensors()}
 	capture := filepath.Join(dir, "capture.pcap")
-	if r.manifest, err = o.capture(ctx, capture); err != nil {
+	shape := traffic.Shape{Seed: o.seed, Messages: o.messages}
+	if r.manifest, err = generated(ctx, shape, capture); err != nil {
 		return err
 	}
 	c := contest{capture: capture, messages: o.messages, dir: dir, rounds: o.rounds,
-		limits: o.limits, progress: os.Stderr}
+		partitions: partitions, limits: o.limits, progress: os.Stderr}
 	if r.fields, err = o.contests(ctx, c, r.sensors); err != nil {
 		return err
 	}
@@ -166,7 +184,7 @@ func (o options) compare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return write(o.out, text)
+	return write(o.out, ofCompare, text)
 }
 
 // contests holds one contest for each sink.
@@ -186,7 +204,11 @@ func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field
 	if err := to(toFile, "", func(s sensor) bool { return s.file }); err != nil {
 		return nil, err
 	}
-	address, stop, err := o.embedded(ctx)
+	port := "0"
+	if o.binaries.sketch != "" {
+		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
+	}
+	address, stop, err := embedded(ctx, port)
 	if err != nil {
 		return nil, err
 	}
@@ -202,11 +224,12 @@ func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field
 	})
 }
 
-// capture has the capture made, by a process of its own.
-func (o options) capture(ctx context.Context, path string) (traffic.Manifest, error) {
-	fmt.Fprintf(os.Stderr, "making a capture of %d messages\n", o.messages)
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "generate", "-seed", fmt.Sprint(o.seed),
-		"-n", fmt.Sprint(o.messages), "-o", path)
+// generated has a capture made, by a process of its own.
+func generated(ctx context.Context, s traffic.Shape, path string) (traffic.Manifest, error) {
+	fmt.Fprintf(os.Stderr, "making a capture of %d messages\n", s.Messages)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "generate", "-seed", fmt.Sprint(s.Seed),
+		"-n", fmt.Sprint(s.Messages), "-clients", fmt.Sprint(s.Clients), "-names", fmt.Sprint(s.Names),
+		"-streams", fmt.Sprint(s.Streams), "-open", fmt.Sprint(s.Open), "-o", path)
 	cmd.Stderr = os.Stderr
 	var m traffic.Manifest
 	out, err := cmd.Output()
@@ -220,11 +243,7 @@ func (o options) capture(ctx context.Context, path string) (traffic.Manifest, er
 }
 
 // embedded starts the embedded broker, and returns its address and what ends it.
-func (o options) embedded(ctx context.Context) (string, func() error, error) {
-	port := "0"
-	if o.binaries.sketch != "" {
-		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
-	}
+func embedded(ctx context.Context, port string) (string, func() error, error) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "broker", port)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()

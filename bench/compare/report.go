@@ -16,11 +16,16 @@ import (
 	"github.com/dnsluice/dnsluice/bench/compare/traffic"
 )
 
-// Marks stand around the generated part of a page, so that it can be written again.
+// marks stand around a generated part of a page, so that it can be written again.
+type marks string
+
 const (
-	markBegin = "<!-- compare: generated -->\n"
-	markEnd   = "<!-- compare: end -->\n"
+	ofCompare marks = "compare"
+	ofCurves  marks = "curves"
 )
+
+func (m marks) begin() string { return "<!-- " + string(m) + ": generated -->\n" }
+func (m marks) end() string   { return "<!-- " + string(m) + ": end -->\n" }
 
 // report is the page that a comparison results in.
 type report struct {
@@ -158,18 +163,18 @@ func machine() string {
 }
 
 // write puts the text between the marks of a page, or makes the page if there is none.
-func write(path, text string) error {
+func write(path string, m marks, text string) error {
 	page, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("report: %w", err)
 	}
-	before, rest, ok := strings.Cut(string(page), markBegin)
-	_, after, ended := strings.Cut(rest, markEnd)
+	before, rest, ok := strings.Cut(string(page), m.begin())
+	_, after, ended := strings.Cut(rest, m.end())
 	if len(page) > 0 && (!ok || !ended) {
 		return fmt.Errorf("report: %s has no lines %q and %q to write between", path,
-			strings.TrimSpace(markBegin), strings.TrimSpace(markEnd))
+			strings.TrimSpace(m.begin()), strings.TrimSpace(m.end()))
 	}
-	text = before + markBegin + "\n" + strings.TrimSpace(text) + "\n\n" + markEnd + after
+	text = before + m.begin() + "\n" + strings.TrimSpace(text) + "\n\n" + m.end() + after
 	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/dnsluice/dnsluice/bench/compare/broker"
 )
 
-// partitions of each topic: enough for a sensor to send in parallel.
+// partitions of each topic of a comparison: enough for a sensor to send in parallel.
 const partitions = 4
 
 // field is the sensors that write into one sink, over all rounds.
@@ -34,6 +34,8 @@ type contest struct {
 	rounds   int
 	limits   limits
 	progress io.Writer
+
+	partitions int32 // of each topic
 }
 
 // hold runs every sensor of a sink once a round. Each second round goes the other way, so that
@@ -93,10 +95,10 @@ func (c contest) one(ctx context.Context, s sensor, address string) (r result, e
 		return result{}, err
 	}
 	defer topics.Close()
-	if err := topics.Create(ctx, j.topic, partitions); err != nil {
+	if err := topics.Create(ctx, j.topic, c.partitions); err != nil {
 		return result{}, err
 	}
-	count := func(ctx context.Context) (int64, error) { return topics.Count(ctx, j.topic, partitions) }
+	count := func(ctx context.Context) (int64, error) { return topics.Count(ctx, j.topic, c.partitions) }
 	r, err = run(ctx, s, j, arrivals{progress: count, records: count}, c.limits)
 	// Also after an interrupt: a real Kafka would keep the records for days.
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -69,22 +69,22 @@ func TestNumbersHaveSeparators(t *testing.T) {
 
 func TestAPageIsWrittenBetweenItsMarks(t *testing.T) {
 	page := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(page, []byte("before\n"+markBegin+"old\n"+markEnd+"after\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("before\n"+ofCompare.begin()+"old\n"+ofCompare.end()+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := write(page, "new\n"); err != nil {
+		if err := write(page, ofCompare, "new\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
 	got, err := os.ReadFile(page)
-	if want := "before\n" + markBegin + "\nnew\n\n" + markEnd + "after\n"; err != nil || string(got) != want {
+	if want := "before\n" + ofCompare.begin() + "\nnew\n\n" + ofCompare.end() + "after\n"; err != nil || string(got) != want {
 		t.Errorf("got %q, error %v, want %q", got, err, want)
 	}
 	if err := os.WriteFile(page, []byte("a page without marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(page, "new"); err == nil {
+	if err := write(page, ofCompare, "new"); err == nil {
 		t.Error("a page without marks was overwritten")
 	}
 }

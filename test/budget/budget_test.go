@@ -251,6 +251,11 @@ func TestTheLineKeepsWithinItsBudget(t *testing.T) {
 			judge(t, w.name, c, budget)
 		}
 	}
+	// Lines need no compression and no sending, so they have no excuse.
+	if lines, kafka := measured[ways[0].name], measured[ways[1].name]; lines.Instructions > kafka.Instructions {
+		t.Errorf("%s: %.0f instructions a message, more than the %.0f of %s", ways[0].name,
+			lines.Instructions, kafka.Instructions, ways[1].name)
+	}
 	if *update {
 		text, err := json.MarshalIndent(measured, "", "  ")
 		if err != nil {

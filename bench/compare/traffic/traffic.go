@@ -49,16 +49,16 @@ type Manifest struct {
 	Aliases   int    `json:"aliases"` // responses with CNAME
 }
 
-// Write makes a capture of exactly that many messages and writes it as pcap. The same seed and
-// number give the same bytes.
-func Write(w io.Writer, seed uint64, messages int) (Manifest, error) {
-	if messages < 1 {
-		return Manifest{}, fmt.Errorf("traffic: %d messages: there must be one at least", messages)
+// Write makes a capture of exactly that many messages and writes it as pcap. The same shape gives
+// the same bytes.
+func Write(w io.Writer, shape Shape) (Manifest, error) {
+	if err := shape.Validate(); err != nil {
+		return Manifest{}, err
 	}
-	random := rand.New(rand.NewPCG(seed, 0x6361707475726531))
+	random := rand.New(rand.NewPCG(shape.Seed, 0x6361707475726531))
 	g := &generator{
 		r: random, names: newNamer(random), msg: newBuilder(), out: newFile(w),
-		now: beginning * 1000, left: messages, m: Manifest{Seed: seed},
+		now: beginning * 1000, shape: shape, left: shape.Messages, m: Manifest{Seed: shape.Seed},
 	}
 	for g.left > 0 {
 		g.conversation()
@@ -77,7 +77,10 @@ type generator struct {
 	msg   *builder
 	out   *file
 	now   uint64 // microseconds since 1970
-	left  int    // messages to make
+	shape Shape
+	asked uint64     // queries so far
+	wait  []exchange // queries whose responses come later, the oldest first
+	left  int        // messages to make
 	m     Manifest
 }
 
@@ -86,6 +89,14 @@ func (g *generator) chance(thousandths int) bool { return g.r.IntN(1000) < thous
 
 // conversation makes a query with all that follows from it.
 func (g *generator) conversation() {
+	switch {
+	case g.shape.Streams > 0:
+		g.streams()
+		return
+	case g.shape.Open > 0:
+		g.delayed()
+		return
+	}
 	g.now += uint64(g.r.ExpFloat64() * 2e6 / perSecond)
 	f, at := g.endpoints(), g.now
 	q := g.ask()
@@ -119,10 +130,11 @@ func (g *generator) port() uint16 { return uint16(1024 + g.r.IntN(64_000)) }
 
 // endpoints returns a client and the resolver that it asks.
 func (g *generator) endpoints() flow {
-	client, server := g.r.Uint32N(clients), byte(53+g.r.IntN(2))
+	client, six := g.client()
+	server := byte(53 + g.r.IntN(2))
 	from := netip.AddrFrom4([4]byte{10, byte(client >> 16), byte(client >> 8), byte(client)})
 	to := netip.AddrFrom4([4]byte{192, 0, 2, server})
-	if g.chance(shareIPv6) {
+	if six || g.shape.Clients == 0 && g.chance(shareIPv6) {
 		a := [16]byte{0x20, 0x01, 0x0d, 0xb8, 0, 1}
 		binary.BigEndian.PutUint32(a[12:], client*2_654_435_761)
 		a[7] = byte(client)
@@ -141,6 +153,7 @@ type asked struct {
 }
 
 func (g *generator) ask() asked {
+	g.asked++
 	q := asked{id: uint16(g.r.Uint32())}
 	switch k := g.r.IntN(100); {
 	case k < 55:
@@ -159,7 +172,10 @@ func (g *generator) ask() asked {
 		q.qtype = pick(g.r, []int{typeMX, typeNS, typeSOA, typeDS, typeDNSKEY})
 		q.name = g.names.popularDomain()
 	}
-	if g.chance(shareMixed) {
+	switch {
+	case g.shape.Names > 0:
+		q.name = numbered(inTurn(g.asked, g.shape.Names))
+	case g.chance(shareMixed):
 		q.name = g.names.mixed(q.name)
 	}
 	if g.chance(shareEDNS) {
@@ -212,34 +228,4 @@ func (g *generator) sent(f flow) {
 func (g *generator) datagram(at uint64, f flow, payload []byte) {
 	g.out.add(at, f.udp(payload))
 	g.sent(f)
-}
-
-// stream makes a connection with one query and one response, from its beginning to its end, so
-// that a program that joins streams can forget it.
-func (g *generator) stream(at uint64, f flow, q asked) {
-	const step = 300 // microseconds
-	back := f.reverse()
-	mine, theirs := g.r.Uint32(), g.r.Uint32()
-	send := func(f flow, flags byte, seq, ack uint32, payload []byte) {
-		g.out.add(at, f.tcp(segment{flags, seq, ack}, payload))
-		at += step
-	}
-	prefixed := func(b []byte) []byte {
-		return append(binary.BigEndian.AppendUint16(nil, uint16(len(b))), b...)
-	}
-	send(f, tcpSYN, mine, 0, nil)
-	send(back, tcpSYN|tcpACK, theirs, mine+1, nil)
-	send(f, tcpACK, mine+1, theirs+1, nil)
-	query := prefixed(g.query(q))
-	send(f, tcpPSH|tcpACK, mine+1, theirs+1, query)
-	g.sent(f)
-	mine += 1 + uint32(len(query))
-	response := prefixed(g.response(q))
-	send(back, tcpPSH|tcpACK, theirs+1, mine, response)
-	g.sent(back)
-	theirs += 1 + uint32(len(response))
-	send(f, tcpFIN|tcpACK, mine, theirs, nil)
-	send(back, tcpFIN|tcpACK, theirs, mine+1, nil)
-	send(f, tcpACK, mine+1, theirs+1, nil)
-	g.m.TCP += 2
 }

@@ -13,8 +13,13 @@ import (
 
 func capture(t *testing.T, seed uint64, messages int) ([]byte, Manifest) {
 	t.Helper()
+	return shaped(t, Shape{Seed: seed, Messages: messages})
+}
+
+func shaped(t *testing.T, s Shape) ([]byte, Manifest) {
+	t.Helper()
 	var b bytes.Buffer
-	m, err := Write(&b, seed, messages)
+	m, err := Write(&b, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,7 @@ func TestTheSameSeedGivesTheSameBytes(t *testing.T) {
 }
 
 func TestThereMustBeAMessage(t *testing.T) {
-	if _, err := Write(&bytes.Buffer{}, 1, 0); err == nil {
+	if _, err := Write(&bytes.Buffer{}, Shape{Seed: 1}); err == nil {
 		t.Error("a capture of no messages was made")
 	}
 }
