@@ -6,7 +6,7 @@ DEMOFOR ?= 20s
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench compare compare-quick test-bench budget \
+.PHONY: help build demo test race lint generate fuzz bench compare compare-quick live test-bench budget \
   test-root test-kafka incident reliability
 
 help: ## list these targets
@@ -61,6 +61,11 @@ compare: build ## beside other sensors: DNSMONSTER=, DNSCOLLECTOR=, SKETCH= bina
 
 compare-quick: ## the same over a small capture, to see that it works
 	$(MAKE) compare COMPAREFLAGS='-n 100000 -rounds 1 $(COMPAREFLAGS)'
+
+live: build ## on an interface, at rates, as root: sudo make live DNSMONSTER= DNSCOLLECTOR= LIVEFLAGS='-o docs/performance.md'
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	bin/compare live -dnsluice bin/dnsluice $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) \
+	  $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) $(LIVEFLAGS)
 
 test-bench: ## vet and tests of the comparison, which is a module of its own
 	cd bench/compare && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...

@@ -10,4 +10,7 @@
 //
 // A comparison needs the programs: -dnsluice, and any of -dnsmonster, -dnscollector and -sketch.
 // The program says of each which version it is, read from the binary itself.
+//
+// "compare live" does the same on an interface: the frames of such a capture come over a pair of
+// interfaces, at rates, and what the kernel dropped is told as well.
 package main

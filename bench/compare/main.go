@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dnsluice/dnsluice/bench/compare/broker"
+	"github.com/dnsluice/dnsluice/bench/compare/sender"
 	"github.com/dnsluice/dnsluice/bench/compare/traffic"
 )
 
@@ -32,7 +33,7 @@ func main() {
 	}
 }
 
-// command also is the two helpers that the comparison starts as processes of their own: making the
+// command also is the helpers that the comparison starts as processes of their own: making the
 // capture here would make this process large, and every child would be said to be as large.
 func command(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "broker" {
@@ -46,6 +47,12 @@ func command(ctx context.Context, args []string) error {
 	}
 	if len(args) > 0 && args[0] == "generate" {
 		return generate(args[1:])
+	}
+	if len(args) == 3 && args[0] == "send" {
+		return sender.Serve(args[1], args[2], os.Stdin, os.Stdout)
+	}
+	if len(args) > 0 && args[0] == "live" {
+		return live(ctx, args[1:])
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -100,9 +107,7 @@ func parse(args []string) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that the capture follows from")
 	f.IntVar(&o.messages, "n", 2_000_000, "DNS `messages` in the capture")
 	f.IntVar(&o.rounds, "rounds", 5, "runs of each sensor")
-	f.StringVar(&o.binaries.dnsluice, "dnsluice", "", "`binary` of dnsluice")
-	f.StringVar(&o.binaries.dnsmonster, "dnsmonster", "", "`binary` of dnsmonster")
-	f.StringVar(&o.binaries.collector, "dnscollector", "", "`binary` of DNS-collector")
+	o.binaries.flags(f)
 	f.StringVar(&o.binaries.sketch, "sketch", "", "`binary` of a yardstick, which takes "+
 		"-f -enc -comp -topic and sends to "+sketchBroker)
 	f.StringVar(&o.kafka, "brokers", "", "`host:port` of a real Kafka on this machine, as a sink too")
@@ -148,7 +153,7 @@ func (o options) compare(ctx context.Context) (err error) {
 	}
 	r := report{rounds: o.rounds, sensors: o.binaries.sensors()}
 	capture := filepath.Join(dir, "capture.pcap")
-	if r.manifest, err = o.capture(ctx, capture); err != nil {
+	if r.manifest, err = generated(ctx, o.seed, o.messages, capture); err != nil {
 		return err
 	}
 	c := contest{capture: capture, messages: o.messages, dir: dir, rounds: o.rounds,
@@ -166,7 +171,7 @@ func (o options) compare(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return write(o.out, text)
+	return write(o.out, "compare", text)
 }
 
 // contests holds one contest for each sink.
@@ -186,7 +191,11 @@ func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field
 	if err := to(toFile, "", func(s sensor) bool { return s.file }); err != nil {
 		return nil, err
 	}
-	address, stop, err := o.embedded(ctx)
+	port := "0"
+	if o.binaries.sketch != "" {
+		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
+	}
+	address, stop, err := embedded(ctx, port)
 	if err != nil {
 		return nil, err
 	}
@@ -202,11 +211,11 @@ func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field
 	})
 }
 
-// capture has the capture made, by a process of its own.
-func (o options) capture(ctx context.Context, path string) (traffic.Manifest, error) {
-	fmt.Fprintf(os.Stderr, "making a capture of %d messages\n", o.messages)
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "generate", "-seed", fmt.Sprint(o.seed),
-		"-n", fmt.Sprint(o.messages), "-o", path)
+// generated has the capture made, by a process of its own.
+func generated(ctx context.Context, seed uint64, messages int, path string) (traffic.Manifest, error) {
+	fmt.Fprintf(os.Stderr, "making a capture of %d messages\n", messages)
+	cmd := exec.CommandContext(ctx, "/proc/self/exe", "generate", "-seed", fmt.Sprint(seed),
+		"-n", fmt.Sprint(messages), "-o", path)
 	cmd.Stderr = os.Stderr
 	var m traffic.Manifest
 	out, err := cmd.Output()
@@ -220,11 +229,7 @@ func (o options) capture(ctx context.Context, path string) (traffic.Manifest, er
 }
 
 // embedded starts the embedded broker, and returns its address and what ends it.
-func (o options) embedded(ctx context.Context) (string, func() error, error) {
-	port := "0"
-	if o.binaries.sketch != "" {
-		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
-	}
+func embedded(ctx context.Context, port string) (string, func() error, error) {
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "broker", port)
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
@@ -247,6 +252,13 @@ func (o options) embedded(ctx context.Context) (string, func() error, error) {
 		return "", nil, fmt.Errorf("embedded broker: %w", errors.Join(err, stop()))
 	}
 	return strings.TrimSpace(address), stop, nil
+}
+
+// flags are those that name the sensors.
+func (b *binaries) flags(f *flag.FlagSet) {
+	f.StringVar(&b.dnsluice, "dnsluice", "", "`binary` of dnsluice")
+	f.StringVar(&b.dnsmonster, "dnsmonster", "", "`binary` of dnsmonster")
+	f.StringVar(&b.collector, "dnscollector", "", "`binary` of DNS-collector")
 }
 
 // absolute returns the binaries by names that hold in any folder, and fails if one is not there.

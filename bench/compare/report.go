@@ -16,11 +16,10 @@ import (
 	"github.com/dnsluice/dnsluice/bench/compare/traffic"
 )
 
-// Marks stand around the generated part of a page, so that it can be written again.
-const (
-	markBegin = "<!-- compare: generated -->\n"
-	markEnd   = "<!-- compare: end -->\n"
-)
+// marks returns what stands around a generated part of a page, so that it can be written again.
+func marks(part string) (begin, end string) {
+	return "<!-- " + part + ": generated -->\n", "<!-- " + part + ": end -->\n"
+}
 
 // report is the page that a comparison results in.
 type report struct {
@@ -39,34 +38,46 @@ func (r report) markdown() (string, error) {
 		"%s with EDNS, %s NXDOMAIN. Rounds: %d.\n\n", m.Seed, thousands(int64(m.Messages)),
 		thousands(int64(m.Packets)), float64(m.Bytes)/1e6, thousands(int64(m.TCP)),
 		thousands(int64(m.IPv6)), thousands(int64(m.EDNS)), thousands(int64(m.NXDomain)), r.rounds)
+	if err := versions(&b, r.sensors); err != nil {
+		return "", err
+	}
+	for _, f := range r.fields {
+		fmt.Fprintf(&b, "\n### To %s\n\n%s%s", f.sink, f.table().markdown(), f.notes())
+	}
+	commands, err := commands(r.sensors)
+	return b.String() + "\n### Commands\n\n" + commands, err
+}
+
+// versions writes a table of the programs.
+func versions(b *strings.Builder, sensors []sensor) error {
 	b.WriteString("| program | version |\n|---|---|\n")
 	listed := map[string]bool{}
-	for _, s := range r.sensors {
+	for _, s := range sensors {
 		if listed[s.program] {
 			continue
 		}
 		listed[s.program] = true
 		v, err := version(s.binary)
 		if err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", s.program, v)
+		fmt.Fprintf(b, "| %s | %s |\n", s.program, v)
 	}
-	for _, f := range r.fields {
-		fmt.Fprintf(&b, "\n### To %s\n\n%s%s", f.sink, f.table().markdown(), f.notes())
-	}
-	commands, err := r.commands()
-	return b.String() + "\n### Commands\n\n" + commands, err
+	return nil
+}
+
+func (f field) notes() string {
+	return notes(f.sensors, f.results, func(r result) string { return r.note })
 }
 
 // notes returns what has to be known of single runs, as a list.
-func (f field) notes() string {
+func notes[R any](sensors []sensor, results [][]R, of func(R) string) string {
 	var b strings.Builder
-	for i, s := range f.sensors {
+	for i, s := range sensors {
 		var said []string
-		for _, r := range f.results[i] {
-			if r.note != "" && !slices.Contains(said, r.note) {
-				said = append(said, r.note)
+		for _, r := range results[i] {
+			if note := of(r); note != "" && !slices.Contains(said, note) {
+				said = append(said, note)
 			}
 		}
 		if len(said) > 0 {
@@ -80,14 +91,15 @@ func (f field) notes() string {
 }
 
 // commands returns how each sensor was called, with names in the place of paths and addresses.
-func (r report) commands() (string, error) {
+func commands(sensors []sensor) (string, error) {
 	var b strings.Builder
-	for _, s := range r.sensors {
+	for _, s := range sensors {
 		dir, err := os.MkdirTemp("", "compare-")
 		if err != nil {
 			return "", fmt.Errorf("commands: %w", err)
 		}
-		j := job{capture: dir + "/capture.pcap", dir: dir, broker: sketchBroker, topic: "dns"}
+		j := job{capture: dir + "/capture.pcap", device: nearEnd, dir: dir, broker: sketchBroker,
+			topic: "dns"}
 		fmt.Fprintf(&b, "%s:\n\n```\n", s.name())
 		text := strings.ToLower(s.program) + " " + strings.Join(s.args(j), " ") + "\n"
 		if s.prepare != nil {
@@ -157,8 +169,9 @@ func machine() string {
 		field("/proc/sys/kernel/osrelease", ""))
 }
 
-// write puts the text between the marks of a page, or makes the page if there is none.
-func write(path, text string) error {
+// write puts the text between a part's marks of a page, or makes the page if there is none.
+func write(path, part, text string) error {
+	markBegin, markEnd := marks(part)
 	page, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("report: %w", err)

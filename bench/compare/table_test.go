@@ -68,12 +68,13 @@ func TestNumbersHaveSeparators(t *testing.T) {
 }
 
 func TestAPageIsWrittenBetweenItsMarks(t *testing.T) {
+	markBegin, markEnd := marks("compare")
 	page := filepath.Join(t.TempDir(), "page.md")
 	if err := os.WriteFile(page, []byte("before\n"+markBegin+"old\n"+markEnd+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
-		if err := write(page, "new\n"); err != nil {
+		if err := write(page, "compare", "new\n"); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -84,7 +85,7 @@ func TestAPageIsWrittenBetweenItsMarks(t *testing.T) {
 	if err := os.WriteFile(page, []byte("a page without marks"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if err := write(page, "new"); err == nil {
+	if err := write(page, "compare", "new"); err == nil {
 		t.Error("a page without marks was overwritten")
 	}
 }
