@@ -67,6 +67,11 @@ curves: build ## cost as it grows: CURVESFLAGS='-o docs/performance.md -plot doc
 	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
 	bin/compare curves -dnsluice bin/dnsluice $(CURVESFLAGS)
 
+live: build ## on an interface, at rates, as root: sudo make live DNSMONSTER= DNSCOLLECTOR= LIVEFLAGS='-o docs/performance.md'
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	bin/compare live -dnsluice bin/dnsluice $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) \
+	  $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) $(LIVEFLAGS)
+
 test-bench: ## vet and tests of the comparison, which is a module of its own
 	cd bench/compare && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
 

@@ -29,7 +29,7 @@ type usage struct {
 type child struct {
 	cmd    *exec.Cmd
 	cancel context.CancelFunc
-	ended  chan error // receives once
+	ended  chan struct{} // closed when it has ended
 	log    string
 }
 
@@ -37,7 +37,7 @@ type child struct {
 // patience to end when asked to; then it is killed.
 func start(ctx context.Context, s sensor, j job, patience time.Duration) (*child, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	c := &child{cancel: cancel, ended: make(chan error, 1), log: filepath.Join(j.dir, "log")}
+	c := &child{cancel: cancel, ended: make(chan struct{}), log: filepath.Join(j.dir, "log")}
 	log, err := os.Create(c.log)
 	if err != nil {
 		cancel()
@@ -64,8 +64,17 @@ func start(ctx context.Context, s sensor, j job, patience time.Duration) (*child
 		cancel()
 		return nil, fmt.Errorf("start %s: %w", s.name(), err)
 	}
-	go func() { c.ended <- c.cmd.Wait() }()
+	go func() {
+		_ = c.cmd.Wait() // its status is in ProcessState
+		close(c.ended)
+	}()
 	return c, nil
+}
+
+// stop ends the child, by force if it does not listen.
+func (c *child) stop() {
+	c.cancel()
+	<-c.ended
 }
 
 // usage returns what the child cost. It must have ended.

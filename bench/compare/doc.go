@@ -13,4 +13,7 @@
 //
 // As compare curves it measures dnsluice alone: what it costs as there are more clients, names,
 // partitions, connections or queries that wait, as a table and as a plot.
+//
+// "compare live" does the same on an interface: the frames of such a capture come over a pair of
+// interfaces, at rates, and what the kernel dropped is told as well.
 package main

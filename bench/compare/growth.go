@@ -338,7 +338,7 @@ func growthTable(curves []curve) table {
 			if c.relative(i) > bend {
 				relative += " (bends)"
 			}
-			t = append(t, []string{c.name, thousands(int64(n)), spread(c.results[i]),
+			t = append(t, []string{c.name, thousands(int64(n)), spread(c.results[i], result.count),
 				fmt.Sprintf("%.2f", c.cpu(i)), relative, fmt.Sprintf("%.0f", c.rss(i))})
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/dnsluice/dnsluice/bench/compare/broker"
+	"github.com/dnsluice/dnsluice/bench/compare/sender"
 	"github.com/dnsluice/dnsluice/bench/compare/traffic"
 )
 
@@ -32,7 +33,7 @@ func main() {
 	}
 }
 
-// command also is the two helpers that the comparison starts as processes of their own: making the
+// command also is the helpers that the comparison starts as processes of their own: making the
 // capture here would make this process large, and every child would be said to be as large.
 func command(ctx context.Context, args []string) error {
 	if len(args) > 0 && args[0] == "broker" {
@@ -53,6 +54,12 @@ func command(ctx context.Context, args []string) error {
 			return err
 		}
 		return within(ctx, o.within, o.measure)
+	}
+	if len(args) == 3 && args[0] == "send" {
+		return sender.Serve(args[1], args[2], os.Stdin, os.Stdout)
+	}
+	if len(args) > 0 && args[0] == "live" {
+		return live(ctx, args[1:])
 	}
 	o, err := parse(args)
 	if err != nil {
@@ -117,9 +124,7 @@ func parse(args []string) (options, error) {
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that the capture follows from")
 	f.IntVar(&o.messages, "n", 2_000_000, "DNS `messages` in the capture")
 	f.IntVar(&o.rounds, "rounds", 5, "runs of each sensor")
-	f.StringVar(&o.binaries.dnsluice, "dnsluice", "", "`binary` of dnsluice")
-	f.StringVar(&o.binaries.dnsmonster, "dnsmonster", "", "`binary` of dnsmonster")
-	f.StringVar(&o.binaries.collector, "dnscollector", "", "`binary` of DNS-collector")
+	o.binaries.flags(f)
 	f.StringVar(&o.binaries.sketch, "sketch", "", "`binary` of a yardstick, which takes "+
 		"-f -enc -comp -topic and sends to "+sketchBroker)
 	f.StringVar(&o.kafka, "brokers", "", "`host:port` of a real Kafka on this machine, as a sink too")
@@ -266,6 +271,13 @@ func embedded(ctx context.Context, port string) (string, func() error, error) {
 		return "", nil, fmt.Errorf("embedded broker: %w", errors.Join(err, stop()))
 	}
 	return strings.TrimSpace(address), stop, nil
+}
+
+// flags are those that name the sensors.
+func (b *binaries) flags(f *flag.FlagSet) {
+	f.StringVar(&b.dnsluice, "dnsluice", "", "`binary` of dnsluice")
+	f.StringVar(&b.dnsmonster, "dnsmonster", "", "`binary` of dnsmonster")
+	f.StringVar(&b.collector, "dnscollector", "", "`binary` of DNS-collector")
 }
 
 // absolute returns the binaries by names that hold in any folder, and fails if one is not there.

@@ -22,6 +22,7 @@ type marks string
 const (
 	ofCompare marks = "compare"
 	ofCurves  marks = "curves"
+	ofLive    marks = "live"
 )
 
 func (m marks) begin() string { return "<!-- " + string(m) + ": generated -->\n" }
@@ -44,34 +45,46 @@ func (r report) markdown() (string, error) {
 		"%s with EDNS, %s NXDOMAIN. Rounds: %d.\n\n", m.Seed, thousands(int64(m.Messages)),
 		thousands(int64(m.Packets)), float64(m.Bytes)/1e6, thousands(int64(m.TCP)),
 		thousands(int64(m.IPv6)), thousands(int64(m.EDNS)), thousands(int64(m.NXDomain)), r.rounds)
+	if err := versions(&b, r.sensors); err != nil {
+		return "", err
+	}
+	for _, f := range r.fields {
+		fmt.Fprintf(&b, "\n### To %s\n\n%s%s", f.sink, f.table().markdown(), f.notes())
+	}
+	commands, err := commands(r.sensors)
+	return b.String() + "\n### Commands\n\n" + commands, err
+}
+
+// versions writes a table of the programs.
+func versions(b *strings.Builder, sensors []sensor) error {
 	b.WriteString("| program | version |\n|---|---|\n")
 	listed := map[string]bool{}
-	for _, s := range r.sensors {
+	for _, s := range sensors {
 		if listed[s.program] {
 			continue
 		}
 		listed[s.program] = true
 		v, err := version(s.binary)
 		if err != nil {
-			return "", err
+			return err
 		}
-		fmt.Fprintf(&b, "| %s | %s |\n", s.program, v)
+		fmt.Fprintf(b, "| %s | %s |\n", s.program, v)
 	}
-	for _, f := range r.fields {
-		fmt.Fprintf(&b, "\n### To %s\n\n%s%s", f.sink, f.table().markdown(), f.notes())
-	}
-	commands, err := r.commands()
-	return b.String() + "\n### Commands\n\n" + commands, err
+	return nil
+}
+
+func (f field) notes() string {
+	return notes(f.sensors, f.results, func(r result) string { return r.note })
 }
 
 // notes returns what has to be known of single runs, as a list.
-func (f field) notes() string {
+func notes[R any](sensors []sensor, results [][]R, of func(R) string) string {
 	var b strings.Builder
-	for i, s := range f.sensors {
+	for i, s := range sensors {
 		var said []string
-		for _, r := range f.results[i] {
-			if r.note != "" && !slices.Contains(said, r.note) {
-				said = append(said, r.note)
+		for _, r := range results[i] {
+			if note := of(r); note != "" && !slices.Contains(said, note) {
+				said = append(said, note)
 			}
 		}
 		if len(said) > 0 {
@@ -85,14 +98,15 @@ func (f field) notes() string {
 }
 
 // commands returns how each sensor was called, with names in the place of paths and addresses.
-func (r report) commands() (string, error) {
+func commands(sensors []sensor) (string, error) {
 	var b strings.Builder
-	for _, s := range r.sensors {
+	for _, s := range sensors {
 		dir, err := os.MkdirTemp("", "compare-")
 		if err != nil {
 			return "", fmt.Errorf("commands: %w", err)
 		}
-		j := job{capture: dir + "/capture.pcap", dir: dir, broker: sketchBroker, topic: "dns"}
+		j := job{capture: dir + "/capture.pcap", device: nearEnd, dir: dir, broker: sketchBroker,
+			topic: "dns"}
 		fmt.Fprintf(&b, "%s:\n\n```\n", s.name())
 		text := strings.ToLower(s.program) + " " + strings.Join(s.args(j), " ") + "\n"
 		if s.prepare != nil {

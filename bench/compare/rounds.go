@@ -38,20 +38,12 @@ type contest struct {
 	partitions int32 // of each topic
 }
 
-// hold runs every sensor of a sink once a round. Each second round goes the other way, so that
-// what one leaves behind (a warm cache, a hot processor) is not always the same one's luck.
+// hold runs every sensor of a sink once a round.
 func (c contest) hold(ctx context.Context, to sink, sensors []sensor, address string) (field, error) {
 	f := field{sink: to, messages: c.messages, results: make([][]result, len(sensors))}
 	f.sensors = sensors
 	for round := range c.rounds {
-		order := make([]int, len(sensors))
-		for i := range order {
-			order[i] = i
-		}
-		if round%2 == 1 {
-			slices.Reverse(order)
-		}
-		for _, i := range order {
+		for _, i := range turn(round, len(sensors)) {
 			r, err := c.one(ctx, sensors[i], address)
 			if err != nil {
 				return field{}, fmt.Errorf("%s to %s: %w", sensors[i].name(), to, err)
@@ -69,6 +61,19 @@ func (c contest) hold(ctx context.Context, to sink, sensors []sensor, address st
 	return f, nil
 }
 
+// turn returns the order of a round. Each second goes the other way, so that what one leaves behind
+// (a warm cache, a hot processor) is not always the same one's luck.
+func turn(round, sensors int) []int {
+	order := make([]int, sensors)
+	for i := range order {
+		order[i] = i
+	}
+	if round%2 == 1 {
+		slices.Reverse(order)
+	}
+	return order
+}
+
 func prefixed(prefix, s string) string {
 	if s == "" {
 		return ""
@@ -78,30 +83,49 @@ func prefixed(prefix, s string) string {
 
 // one runs one sensor in a folder, and into a topic, of its own.
 func (c contest) one(ctx context.Context, s sensor, address string) (r result, err error) {
-	dir, err := os.MkdirTemp(c.dir, "run-")
+	err = inFolder(c.dir, func(dir string) (err error) {
+		j := job{capture: c.capture, dir: dir, broker: address, topic: filepath.Base(dir)}
+		if s.file {
+			r, err = run(ctx, s, j, arrivals{
+				progress: func(context.Context) (int64, error) { return size(j.records()) },
+				records:  func(context.Context) (int64, error) { return lines(j.records()) },
+			}, c.limits)
+			return err
+		}
+		return intoTopic(ctx, j, c.partitions, func(count count) error {
+			r, err = run(ctx, s, j, arrivals{progress: count, records: count}, c.limits)
+			return err
+		})
+	})
+	return r, err
+}
+
+// inFolder gives a run a folder of its own, which is gone afterwards.
+func inFolder(parent string, do func(dir string) error) (err error) {
+	dir, err := os.MkdirTemp(parent, "run-")
 	if err != nil {
-		return result{}, fmt.Errorf("folder of a run: %w", err)
+		return fmt.Errorf("folder of a run: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	j := job{capture: c.capture, dir: dir, broker: address, topic: filepath.Base(dir)}
-	if s.file {
-		return run(ctx, s, j, arrivals{
-			progress: func(context.Context) (int64, error) { return size(j.records()) },
-			records:  func(context.Context) (int64, error) { return lines(j.records()) },
-		}, c.limits)
-	}
-	topics, err := broker.Open(ctx, address)
+	return do(dir)
+}
+
+// count returns how many records have arrived.
+type count func(context.Context) (int64, error)
+
+// intoTopic gives a run its topic, which is gone afterwards, and what counts there.
+func intoTopic(ctx context.Context, j job, partitions int32, do func(count) error) error {
+	topics, err := broker.Open(ctx, j.broker)
 	if err != nil {
-		return result{}, err
+		return err
 	}
 	defer topics.Close()
-	if err := topics.Create(ctx, j.topic, c.partitions); err != nil {
-		return result{}, err
+	if err := topics.Create(ctx, j.topic, partitions); err != nil {
+		return err
 	}
-	count := func(ctx context.Context) (int64, error) { return topics.Count(ctx, j.topic, c.partitions) }
-	r, err = run(ctx, s, j, arrivals{progress: count, records: count}, c.limits)
+	err = do(func(ctx context.Context) (int64, error) { return topics.Count(ctx, j.topic, partitions) })
 	// Also after an interrupt: a real Kafka would keep the records for days.
 	undo, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 	defer cancel()
-	return r, errors.Join(err, topics.Delete(undo, j.topic))
+	return errors.Join(err, topics.Delete(undo, j.topic))
 }

@@ -37,9 +37,9 @@ type limits struct {
 // arrivals is what tells how far a run is.
 type arrivals struct {
 	// progress grows when a record arrives. It is asked often, so it is cheap.
-	progress func(context.Context) (int64, error)
+	progress count
 	// records is how many have arrived.
-	records func(context.Context) (int64, error)
+	records count
 }
 
 // run runs one sensor over the capture to its end, or ends it: most sensors of this kind are made
@@ -107,12 +107,12 @@ func (w *watch) untilEnded(ctx context.Context) (string, error) {
 		}
 		if ctx.Err() == nil {
 			if err := w.look(ctx); err != nil {
-				w.stop()
+				w.child.stop()
 				return "", err
 			}
 		}
 		if why := w.over(time.Now()); why != "" {
-			w.stop()
+			w.child.stop()
 			return why, ctx.Err()
 		}
 	}
@@ -128,12 +128,6 @@ func (w *watch) over(now time.Time) string {
 	default:
 		return endedQuiet
 	}
-}
-
-// stop ends the child, by force if it does not listen.
-func (w *watch) stop() {
-	w.child.cancel()
-	<-w.child.ended
 }
 
 func (w *watch) look(ctx context.Context) error {

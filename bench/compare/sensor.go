@@ -21,6 +21,7 @@ const (
 // job is what one run of one sensor is given.
 type job struct {
 	capture string
+	device  string // to capture on instead of the file
 	dir     string // for this run alone: configuration, log, and the records of a file sink
 	broker  string // host:port
 	topic   string
@@ -28,6 +29,17 @@ type job struct {
 
 // records is the folder that a file sink writes into, and nothing else does.
 func (j job) records() string { return filepath.Join(j.dir, "records") }
+
+// config is the file for what a sensor cannot be told by arguments.
+func (j job) config() string { return filepath.Join(j.dir, "config.yml") }
+
+// configure writes that file, and returns its text.
+func (j job) configure(text string) (string, error) {
+	if err := os.WriteFile(j.config(), []byte(text), 0o600); err != nil {
+		return "", fmt.Errorf("configuration: %w", err)
+	}
+	return text, nil
+}
 
 // sensor is one program in one setting.
 type sensor struct {
@@ -56,19 +68,23 @@ type binaries struct {
 
 // sensors returns every setting of every program that is there.
 func (b binaries) sensors() []sensor {
-	var all []sensor
-	add := func(binary string, more ...sensor) {
-		for _, s := range more {
-			if s.binary = binary; binary != "" {
-				all = append(all, s)
-			}
+	var l lineup
+	l.add(b.dnsluice, luice("json"), luice("protobuf"), luiceFile())
+	l.add(b.dnsmonster, monster("none"), monster("snappy"), monsterFile())
+	l.add(b.collector, collector("none"), collector("snappy"), collectorFile())
+	l.add(b.sketch, sketch("json", "JSON"), sketch("pb", "Protobuf"))
+	return l
+}
+
+type lineup []sensor
+
+// add appends the settings of a program, if it is there.
+func (l *lineup) add(binary string, settings ...sensor) {
+	for _, s := range settings {
+		if s.binary = binary; binary != "" {
+			*l = append(*l, s)
 		}
 	}
-	add(b.dnsluice, luice("json"), luice("protobuf"), luiceFile())
-	add(b.dnsmonster, monster("none"), monster("snappy"), monsterFile())
-	add(b.collector, collector("none"), collector("snappy"), collectorFile())
-	add(b.sketch, sketch("json", "JSON"), sketch("pb", "Protobuf"))
-	return all
 }
 
 func luice(format string) sensor {
@@ -107,23 +123,37 @@ func monsterFile() sensor {
 		}}
 }
 
-// collectorInput names the capture's folder: DNS-collector reads all captures of a folder.
-const collectorInput = `global:
+// collectorPipeline is the configuration of DNS-collector around its input and its output.
+const collectorPipeline = `global:
   trace:
     verbose: false
 pipelines:
   - name: capture
-    file-ingestor:
-      watch-dir: %s
-      watch-mode: pcap
-    routing-policy:
+%s    routing-policy:
       forward: [ out ]
   - name: out
-`
+%s`
 
-// collector is DNS-collector with batches of 500 instead of 100, with which it loses far less, and
-// a flush each second, so that its last batch is not taken for lost.
+// collectorFolder is the input that reads all captures of a folder.
+func collectorFolder(j job) (string, error) {
+	const input = `    file-ingestor:
+      watch-dir: %s
+      watch-mode: pcap
+`
+	dir := filepath.Join(j.dir, "captures")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return "", err
+	}
+	return fmt.Sprintf(input, dir), os.Symlink(j.capture, filepath.Join(dir, "capture.pcap"))
+}
+
 func collector(compression string) sensor {
+	return collectorWith("JSON "+compression, false, collectorFolder, collectorKafka(compression))
+}
+
+// collectorKafka sends batches of 500 instead of 100, with which it loses far less, and flushes
+// each second, so that its last batch is not taken for lost.
+func collectorKafka(compression string) func(job) (string, error) {
 	const output = `    kafkaproducer:
       remote-address: %s
       remote-port: %s
@@ -133,10 +163,10 @@ func collector(compression string) sensor {
       flush-interval: 1
       compression: %s
 `
-	return collectorWith("JSON "+compression, false, func(j job) (string, error) {
+	return func(j job) (string, error) {
 		host, port, err := net.SplitHostPort(j.broker)
 		return fmt.Sprintf(output, host, port, j.topic, compression), err
-	})
+	}
 }
 
 func collectorFile() sensor {
@@ -146,32 +176,24 @@ func collectorFile() sensor {
       max-size: 1000000
       flush-interval: 1
 `
-	return collectorWith("JSON", true, func(j job) (string, error) {
+	return collectorWith("JSON", true, collectorFolder, func(j job) (string, error) {
 		return fmt.Sprintf(output, j.records()), nil
 	})
 }
 
-func collectorWith(setting string, file bool, output func(job) (string, error)) sensor {
-	config := func(j job) string { return filepath.Join(j.dir, "config.yml") }
+func collectorWith(setting string, file bool, input, output func(job) (string, error)) sensor {
 	return sensor{program: "DNS-collector", setting: setting, file: file,
-		args: func(j job) []string { return []string{"-config", config(j)} },
+		args: func(j job) []string { return []string{"-config", j.config()} },
 		prepare: func(j job) (string, error) {
+			in, err := input(j)
+			if err != nil {
+				return "", fmt.Errorf("input of DNS-collector: %w", err)
+			}
 			out, err := output(j)
 			if err != nil {
-				return "", fmt.Errorf("configuration of DNS-collector: %w", err)
+				return "", fmt.Errorf("output of DNS-collector: %w", err)
 			}
-			input := filepath.Join(j.dir, "captures")
-			if err := os.Mkdir(input, 0o700); err != nil {
-				return "", fmt.Errorf("input of DNS-collector: %w", err)
-			}
-			if err := os.Symlink(j.capture, filepath.Join(input, "capture.pcap")); err != nil {
-				return "", fmt.Errorf("input of DNS-collector: %w", err)
-			}
-			text := fmt.Sprintf(collectorInput, input) + out
-			if err := os.WriteFile(config(j), []byte(text), 0o600); err != nil {
-				return "", fmt.Errorf("configuration of DNS-collector: %w", err)
-			}
-			return text, nil
+			return j.configure(fmt.Sprintf(collectorPipeline, in, out))
 		}}
 }
 

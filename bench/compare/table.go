@@ -26,7 +26,7 @@ func (f field) table() table {
 	t := table{heading}
 	for i, s := range f.sensors {
 		rs := f.results[i]
-		row := []string{s.name(), spread(rs), f.lost(rs), "-", "-", "-",
+		row := []string{s.name(), spread(rs, result.count), f.lost(rs), "-", "-", "-",
 			fmt.Sprintf("%.0f", median(rs, func(r result) float64 { return float64(r.usage.rss) / 1e6 }))}
 		arrived := !slices.ContainsFunc(rs, func(r result) bool { return r.arrived == 0 })
 		if arrived {
@@ -67,38 +67,46 @@ func (f field) ratio(i, to int) float64 {
 
 // lost says how many messages of the capture did not arrive, in the best and in the worst round.
 func (f field) lost(rs []result) string {
-	least, most := extremes(rs)
-	if least == int64(f.messages) && most == least {
-		return "none"
-	}
-	part := func(arrived int64) float64 {
-		return 100 * float64(int64(f.messages)-arrived) / float64(f.messages)
-	}
-	if least == most {
-		return fmt.Sprintf("%.3g %%", part(least))
-	}
-	return fmt.Sprintf("%.3g to %.3g %%", part(most), part(least))
+	return percent(rs, func(r result) float64 {
+		return float64(int64(f.messages)-r.arrived) / float64(f.messages)
+	})
 }
 
-func spread(rs []result) string {
-	least, most := extremes(rs)
+// percent writes shares, from the least to the most.
+func percent[R any](rs []R, of func(R) float64) string {
+	least, most := extremes(rs, of)
+	switch {
+	case least == 0 && most == 0:
+		return "none"
+	case least == most:
+		return fmt.Sprintf("%.3g %%", 100*least)
+	}
+	return fmt.Sprintf("%.3g to %.3g %%", 100*least, 100*most)
+}
+
+func (r result) count() int64 { return r.arrived }
+
+// spread writes counts, from the least to the most.
+func spread[R any](rs []R, of func(R) int64) string {
+	least, most := extremes(rs, of)
 	if least == most {
 		return thousands(least)
 	}
 	return thousands(least) + " to " + thousands(most)
 }
 
-func extremes(rs []result) (least, most int64) {
+func extremes[R any, N int64 | float64](rs []R, of func(R) N) (least, most N) {
 	for i, r := range rs {
+		n := of(r)
 		if i == 0 {
-			least, most = r.arrived, r.arrived
+			least, most = n, n
 		}
-		least, most = min(least, r.arrived), max(most, r.arrived)
+		least, most = min(least, n), max(most, n)
 	}
 	return least, most
 }
 
-func median(rs []result, of func(result) float64) float64 {
+func median[R any](rs []R, of func(R) float64) float64 {
 	values := make([]float64, len(rs))
 	for i, r := range rs {
 		values[i] = of(r)

@@ -42,9 +42,21 @@ const budgetFile = "budget.json"
 // What a cost may be above the budget. Allocations are next to none a message, and how many
 // batches and requests there are is a matter of time, so theirs is a number and not a share.
 const (
-	tolerance      = 0.05
+	tolerance      = 0.02
 	moreAllocation = 0.02
 )
+
+// plain makes the runtime and the standard library leave alone what not every amd64 processor of
+// today has, up to AVX2, beyond which valgrind shows none: where they copy and compare with it a
+// message costs a hundredth less. The compressor of snappy and CRC-32C use nothing of it.
+//
+// And valgrind crashes on the signals by which the runtime interrupts goroutines.
+const plain = "GODEBUG=asyncpreemptoff=1,cpu.avx=off,cpu.avx2=off,cpu.fma=off,cpu.bmi1=off," +
+	"cpu.bmi2=off,cpu.erms=off,cpu.fsrm=off,cpu.adx=off"
+
+// wholeBatches makes every batch a full one. How many messages come within the time that a batch
+// otherwise waits depends on the machine, and a message costs more in a small one.
+const wholeBatches = "DNSLUICE_DELIVER_LINGER=60s"
 
 // The captures: so many times the recordings. The difference is some 36,000 messages.
 const small, large = 10, 70
@@ -139,10 +151,9 @@ func instructions(t *testing.T, bin, broker string, w way, s sample) float64 {
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		cmd := exec.CommandContext(ctx, "valgrind", append([]string{"--tool=callgrind",
 			"--callgrind-out-file=" + profile, bin}, args...)...)
-		// Valgrind crashes on the signals by which the runtime interrupts goroutines. How much
-		// of the run a garbage collection covers, with its write barriers, is a matter of time;
-		// what makes garbage is counted as allocations.
-		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GODEBUG=asyncpreemptoff=1", "GOGC=off")
+		// How much of the run a garbage collection covers, with its write barriers, is a matter
+		// of time; what makes garbage is counted as allocations.
+		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", plain, wholeBatches)
 		var log strings.Builder
 		cmd.Stderr = &log
 		err := cmd.Run()

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package budget holds what the whole line may cost a message: instructions, which valgrind counts
-// the same on every machine of an architecture, and allocations. A change that costs more than the
+// the same on every machine of an architecture if the program is kept from choosing its code by the
+// processor, and allocations. A change that costs more than the
 // stored budget and its tolerance fails.
 //
 //	make budget           # compare
