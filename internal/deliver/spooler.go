@@ -74,6 +74,13 @@ func (s *spooler) take(p *parcel) bool {
 	return true
 }
 
+// usable tells whether the disk takes what is written.
+func (s *spooler) usable(now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stalled(now) && !s.failing(now)
+}
+
 // stalled tells whether the disk has kept an Append waiting for too long. s.mu is held.
 func (s *spooler) stalled(now time.Time) bool {
 	return !s.begun.IsZero() && now.Sub(s.begun) > s.d.cfg.SpoolAfter

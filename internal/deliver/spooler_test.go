@@ -286,6 +286,26 @@ func TestDurableBatchesAreOnDiskBeforeABrokerSeesThem(t *testing.T) {
 	})
 }
 
+func TestDurableRecordsDoNotWaitInAnOpenBatchForTheBrokers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 1, 8, func(c *Config) { c.Durable, c.SpoolAfter = true, time.Hour })
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		for i := range uint64(60) {
+			r.put(in, 1)
+			time.Sleep(time.Second) // virtual
+			r.put(in, 0)
+			synctest.Wait()
+			if st := s.Stats(); st.Appended <= i {
+				t.Fatalf("%d of %d records on disk", st.Appended, i+1)
+			}
+		}
+		r.answer(fine)
+		r.check(r.finish(in))
+	})
+}
+
 func TestADiskThatFailsLeavesMemoryAndIsNeverInTheWay(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
