@@ -110,8 +110,9 @@ func options(c *Config) []option {
 		{key: "deliver.request_timeout", value: duration(&deliver.RequestTimeout),
 			help: "How long a broker may take to answer before it is asked again."},
 		{key: "deliver.timestamp_max_age", value: duration(&deliver.TimestampMaxAge),
-			help: "A batch older than this gets the time of its sending as its Kafka time stamp, " +
-				"so that retention does not delete it at once. Records keep their own. 0 is never."},
+			help: "A record older than this gets the time of now as its Kafka time stamp, so that " +
+				"retention does not delete it at once; a batch that grew older while it waited is moved " +
+				"as a whole. The packet's time stays in the record. 0 is never."},
 		{key: "deliver.grace", flag: "grace", value: duration(&deliver.Grace),
 			help: "How long the end of a run may wait until every record is acknowledged."},
 		{key: "deliver.heartbeat", value: duration(&deliver.Heartbeat),
