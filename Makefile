@@ -7,7 +7,7 @@ DEMOFOR ?= 20s
 export CGO_ENABLED ?= 0
 
 .PHONY: help build demo test race lint generate fuzz bench compare compare-quick test-bench budget \
-  test-root test-kafka incident reliability
+  pgo test-root test-kafka incident reliability
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -50,6 +50,10 @@ fuzz: ## each fuzz target for FUZZFOR
 
 bench: ## time and allocations of each stage and of the whole line
 	$(GO) test -run '^$$' -bench . -benchmem -cpu 1 ./internal/...
+
+pgo: ## store the profile of the line that the program is built with
+	$(GO) test -trimpath -run '^$$' -bench '^BenchmarkLine$$' -benchtime 12s -cpu 1 -o bin/sensor.test \
+	  -cpuprofile cmd/dnsluice/default.pgo ./internal/sensor
 
 # Sensors to compare with, each a binary of that program; one that is not given is left out.
 COMPAREWITH = $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) \
