@@ -8,7 +8,7 @@ SOAKFOR ?= 30m
 export CGO_ENABLED ?= 0
 
 .PHONY: help build demo test race lint generate fuzz bench compare compare-quick live curves test-bench budget \
-  test-root test-kafka drills incident soak reliability
+  pgo test-root test-kafka drills incident soak reliability
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
@@ -51,6 +51,12 @@ fuzz: ## each fuzz target for FUZZFOR
 
 bench: ## time and allocations of each stage and of the whole line
 	$(GO) test -run '^$$' -bench . -benchmem -cpu 1 ./internal/...
+
+pgo: ## store the profile of the line that the program is built with
+	$(GO) test -trimpath -run '^$$' -bench '^BenchmarkLine$$' -benchtime 12s -cpu 1 -o bin/sensor.test \
+	  -cpuprofile bin/pgo.pprof ./internal/sensor
+	gzip -dc bin/pgo.pprof | AT=$${TMPDIR:-/tmp} perl -pe 's{\Q$$ENV{AT}\E/go-build\d+/b001/sensor[.]test}{"-" x length $$&}ge' \
+	  | gzip -9n > cmd/dnsluice/default.pgo # without the place where the test was built
 
 # Sensors to compare with, each a binary of that program; one that is not given is left out.
 COMPAREWITH = $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) \

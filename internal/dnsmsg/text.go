@@ -29,70 +29,97 @@ const (
 //
 // A malformed name gives next -1 and dst as it was; any bytes and any off are safe.
 func AppendName(dst, wire []byte, off int) (text []byte, next int) {
-	return appendName(dst, wire, off, &exact)
+	return appendName(dst, wire, off, &exact, 0)
 }
 
 // AppendQName is AppendName in the form that records use for names to look up: ASCII
 // lower-cased, and no final dot but for the root.
 func AppendQName(dst, wire []byte, off int) (text []byte, next int) {
-	text, next = appendName(dst, wire, off, &lower)
+	text, next = appendName(dst, wire, off, &lower, 0x20*each)
 	if len(text)-len(dst) > 1 {
 		text = text[:len(text)-1]
 	}
 	return text, next
 }
 
-// appendName writes names without escapes, which is nearly all of them, straight into the room
-// that dst has, and leaves everything else, malformed names too, to appendAnyName. An index of
-// eight bits into an array of 256 needs no bounds check; a text of plain bytes is one byte
-// shorter than the name on the wire, so it cannot wrap.
-func appendName(dst, wire []byte, off int, table *[256]byte) ([]byte, int) {
+// room is what a name of plain bytes needs at most, and a word: whole words are written.
+const room = 256 + 8
+
+// Words of eight bytes of which each is 1, or has its highest bit alone.
+const (
+	each = 0x0101010101010101
+	high = 0x80 * each
+)
+
+// appendName writes names of letters, digits, hyphens and underscores in labels of less than '-'
+// bytes, which is nearly all of them, straight into the room that dst has, and leaves everything
+// else, malformed names too, to appendAnyName. It first walks over the labels up to the root or a
+// pointer, then writes them all at once: a loop for each label would end where no branch predictor
+// expects it. The lengths between the labels are the only bytes that become dots; so short, none
+// of them is a digit or a hyphen. fold is the bits to set in letters.
+func appendName(dst, wire []byte, off int, table *[256]byte, fold uint64) ([]byte, int) {
 	have := len(dst)
-	if cap(dst)-have < 256 {
+	if cap(dst)-have < room {
 		return appendAnyName(dst, wire, off, table)
 	}
-	out := (*[256]byte)(dst[have : have+256])
+	out := (*[room]byte)(dst[have : have+room])
 	length := uint(0)
-	at, next, floor, hops := off, -1, off, 0
-	for uint(at) < uint(len(wire)) {
-		n := uint(wire[at])
-		rest := wire[at+1:]
-		if n-1 < 63 {
-			if n > uint(len(rest)) || length+n+2 > maxName {
+	at, next, floor, hops := uint(off), -1, uint(off), 0
+	for at < uint(len(wire)) {
+		from, n, labels := at+1, uint(wire[at]), uint64(0)
+		for ; n-1 < '-'-1 && at+n+1 < uint(len(wire)); n = uint(wire[at]) {
+			at += n + 1
+			labels++
+		}
+		if labels > 0 {
+			size := at - from
+			if len(wire)-int(from) < 8 || length+size+1 >= maxName ||
+				putLabels(out, length, wire[from:], size, fold) != labels-1 {
 				break
 			}
-			for _, b := range rest[:n] {
-				c := table[b]
-				if c == 0 {
-					return appendAnyName(dst, wire, off, table)
-				}
-				out[uint8(length)] = c
-				length++
-			}
-			out[uint8(length)] = '.'
-			length++
-			at += int(n) + 1
-			continue
+			length += size + 1
 		}
 		if n == 0 {
 			if length == 0 {
 				out[0], length = '.', 1
 			}
 			if next < 0 {
-				next = at + 1
+				next = int(at) + 1
 			}
 			return dst[:have+int(length)], next
 		}
-		target := pointer(n, rest)
-		if hops++; uint(target) >= uint(floor) || hops > MaxPointers {
+		target := pointer(n, wire[at+1:])
+		if hops++; uint(target) >= floor || hops > MaxPointers {
 			break
 		}
 		if next < 0 {
-			next = at + 2
+			next = int(at) + 2
 		}
-		at, floor = target, target
+		at, floor = uint(target), uint(target)
 	}
 	return appendAnyName(dst, wire, off, table)
+}
+
+// putLabels writes the labels that are the first n bytes of wire, and a dot, at the offset at, and
+// returns how many bytes it made dots: each that is neither letter, digit, hyphen nor underscore.
+// The first word has what is more than whole ones, and what it writes behind that is overwritten.
+// A sum has the highest bit of a byte where the byte is not below something.
+func putLabels(out *[room]byte, at uint, wire []byte, n uint, fold uint64) uint64 {
+	dots := uint64(0)
+	for i, size := uint(0), (n-1)&7+1; i < n; i, size = i+size, 8 {
+		word := binary.LittleEndian.Uint64(wire[i:])
+		ascii := word &^ high
+		small := ascii | 0x20*each
+		letters := (small + (0x80-'a')*each) &^ (small + (0x80-'z'-1)*each) & high
+		digits := (ascii + (0x80-'0')*each) &^ (ascii + (0x80-'9'-1)*each)
+		others := (ascii ^ '-'*each + 0x7f*each) & (ascii ^ '_'*each + 0x7f*each)
+		odd := (others&^(letters|digits) | word) & high >> 7
+		text := (word|letters>>2&fold)&^(odd*0xff) | odd*'.'
+		binary.LittleEndian.PutUint64(out[uint8(at+i):], text)
+		dots += odd << (64 - 8*size)
+	}
+	out[uint8(at+n)] = '.'
+	return dots * each >> 56
 }
 
 // pointer returns where a compression pointer points, of its first byte and what follows it, or

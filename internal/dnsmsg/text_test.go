@@ -173,7 +173,7 @@ func TestTextOfUnknownMakingIsPrintable(t *testing.T) {
 // where the message ends with the name.
 func TestEveryByteAtEveryPlaceOfALabel(t *testing.T) {
 	room, more := make([]byte, 0, 512), make([]byte, 0, 512)
-	for length := 1; length <= 20; length++ {
+	for _, length := range []int{1, 2, 3, 6, 7, 8, 9, 10, 15, 16, 17, 20, 44, 45, 46, 63} {
 		for at := range length {
 			for b := range 256 {
 				label := []byte(strings.Repeat("x", length))

@@ -21,11 +21,12 @@ func appendToldKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte
 	return appendText(append(dst, tagKind...), encode.KindOf(m).String())
 }
 
-// appendToldEnds appends addresses and ports as far as the server told them.
+// appendToldEnds appends addresses and ports as far as the server told them, and the id.
 func appendToldEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
 	dst = appendTold(dst, tagClientIp, tagClientPort, client, clientPort)
+	dst = appendSmall(append(dst, tagId...), uint32(m.ID))
 	return appendTold(dst, tagServerIp, tagServerPort, server, serverPort)
 }
 

@@ -11,7 +11,7 @@ import (
 
 // AppendHeartbeat implements encode.Encoder.
 func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) []byte {
-	dst = appendUint(append(dst, e.prefix...), seq)
+	dst = appendUint(append(append(dst, e.prefix...), tagSeq...), seq)
 	dst = appendMoment(append(dst, tagTs...), h.Time)
 	dst = appendText(append(dst, tagKind...), "heartbeat")
 	dst, at := open(dst, tagHeartbeat)

@@ -6,6 +6,10 @@
 //
 // Numbers that are always there and 0 are mostly written, which no reader can tell from those that
 // proto3 leaves out: it is a branch less.
+//
+// The order of the fields, which means nothing either, is for compression: what is another in each
+// record stands together behind the framing; what is mostly the same follows; then comes what a
+// response has in common with its query. So a record is made of few and long repetitions.
 package protobuf
 
 import (
@@ -20,7 +24,7 @@ var _ encode.Encoder = (*Encoder)(nil)
 
 // Encoder writes records of one lane. It is used by one goroutine.
 type Encoder struct {
-	prefix []byte // all before the number of the record
+	prefix []byte // what all records of the lane have
 
 	iface  string                         // the interface that origin shows
 	origin [dnsmsg.NoTransport + 1][]byte // transport and interface, for each dnsmsg.Transport
@@ -40,8 +44,7 @@ func New(id encode.Identity) *Encoder {
 	p := appendUint(append(e.prefix, tagV...), schema.Version)
 	p = appendText(append(p, tagSensor...), id.Sensor)
 	p = appendText(append(p, tagRun...), id.Run)
-	p = appendUint(append(p, tagLane...), uint64(id.Lane))
-	e.prefix = append(p, tagSeq...)
+	e.prefix = appendUint(append(p, tagLane...), uint64(id.Lane))
 	e.setInterface("")
 	return e
 }
@@ -56,19 +59,19 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	edns, hasEDNS := m.EDNS()
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
 	e.max = encode.MaxValue - maxGrowth*len(edns.Options)
-	dst = append(dst, e.prefix...)
-	dst = append(appendUint(dst, seq), tagTs...)
+	dst = append(appendUint(append(dst, tagSeq...), seq), tagSize...)
+	dst = append(appendUint(dst, uint64(m.Size)), tagTs...)
 	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time))
+	dst = append(dst, e.prefix...)
 	if m.DNSTap == nil {
-		dst = appendEnds(appendKind(dst, m, t), m)
+		dst = appendEnds(appendHeader(appendKind(dst, m, t), m), m)
 	} else {
-		dst = appendToldEnds(appendToldKind(dst, m, t), m)
+		dst = appendToldEnds(appendHeader(appendToldKind(dst, m, t), m), m)
 	}
 	dst = e.appendPath(dst, m)
 	if m.DNSTap != nil {
 		dst = appendDNSTap(dst, m.DNSTap)
 	}
-	dst = appendHeader(dst, m)
 	if t == nil {
 		dst = e.appendQuestions(dst, m)
 	} else {
@@ -105,20 +108,20 @@ func (e *Encoder) setInterface(name string) {
 	}
 }
 
-// appendKind appends what leads from the time to the client's address.
 func appendKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 	if t == nil {
 		return kinds[encode.KindOf(m)].append(dst)
 	}
-	return append(appendPairing(dst, t), tagClientIp...)
+	return appendPairing(dst, t)
 }
 
-// appendEnds appends addresses and ports, from the client's address on.
+// appendEnds appends addresses, ports and the id.
 func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
-	dst = append(appendAddr(dst, client), tagClientPort...)
-	dst = append(appendSmall(dst, uint32(clientPort)), tagServerIp...)
+	dst = append(appendAddr(append(dst, tagClientIp...), client), tagClientPort...)
+	dst = append(appendSmall(dst, uint32(clientPort)), tagId...)
+	dst = append(appendSmall(dst, uint32(m.ID)), tagServerIp...)
 	dst = append(appendAddr(dst, server), tagServerPort...)
 	return appendSmall(dst, uint32(serverPort))
 }
@@ -159,8 +162,8 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 	return dst
 }
 
+// appendHeader appends what the header says but for the id.
 func appendHeader(dst []byte, m *dnsmsg.Message) []byte {
-	dst = appendSmall(append(dst, tagId...), uint32(m.ID))
 	dst = opcodes[m.Opcode()&15].append(dst)
 	if rcode := m.Rcode(); int(rcode) < len(rcodes) {
 		dst = rcodes[rcode].append(dst)
@@ -169,8 +172,7 @@ func appendHeader(dst []byte, m *dnsmsg.Message) []byte {
 		dst, at = open(dst, tagRcode)
 		dst = seal(dnsmsg.AppendRcode(dst, rcode), at)
 	}
-	dst = flags[m.Flags>>4&127].append(dst)
-	return appendUint(dst, uint64(m.Size))
+	return flags[m.Flags>>4&127].append(dst)
 }
 
 // maxMalformedBytes of a malformed message go into its record.

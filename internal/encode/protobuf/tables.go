@@ -10,15 +10,15 @@ import "github.com/dnsluice/dnsluice/internal/dnsmsg"
 // text is a length and what it counts, for the words below.
 func text(s string) string { return string(appendText(nil, s)) }
 
-// kinds lead from the time to the client's address.
+// kinds are what a record can be about.
 var kinds = func() (table [dnsmsg.NumKinds]piece) {
 	for i := range table {
-		table[i] = pieceOf(tagKind + text(dnsmsg.Kind(i).String()) + tagClientIp)
+		table[i] = pieceOf(tagKind + text(dnsmsg.Kind(i).String()))
 	}
 	return table
 }()
 
-// opcodes lead from the id to the response code.
+// opcodes are all there are, with the names of the unknown ones.
 var opcodes = func() (table [16]piece) {
 	for i := range table {
 		table[i] = pieceOf(tagOpcode + text(dnsmsg.OpcodeName(uint8(i))))
@@ -35,7 +35,7 @@ var rcodes = func() (table [24]piece) {
 }()
 
 // flags hold the flags in all their combinations, as they stand from bit 4 of the header's second
-// word on, and lead to the size. The reserved bit is among them and not shown.
+// word on. The reserved bit is among them and not shown.
 var flags = func() (table [128]piece) {
 	for i := range table {
 		set := ""
@@ -50,7 +50,7 @@ var flags = func() (table [128]piece) {
 				set += f.tag + yes
 			}
 		}
-		table[i] = pieceOf(set + tagSize)
+		table[i] = pieceOf(set)
 	}
 	return table
 }()
