@@ -293,7 +293,7 @@ func (d *Delivery) isOver() bool {
 }
 
 // redate moves the time stamps of a batch that has left the window of Intake.look since its records
-// were put into it: it aged on disk, or the clock was set. None of them is far from the newest.
+// were put into it: it aged on disk, or the clock was set. It is moved as a whole.
 func (d *Delivery) redate(b *record.Batch) {
 	now := time.Now()
 	newest := time.UnixMilli(b.Newest())

@@ -13,7 +13,7 @@ import (
 const (
 	// ahead is how many parcels from disk may wait for a worker: reading more would only fill
 	// memory while the cluster is away. Those of a partition without a leader, with keys, are read
-	// past, as far as half of the pool goes.
+	// past, as far as a quarter of the pool goes.
 	ahead = 2
 	// drainPause is how often the drainer looks again for what nobody tells it: memory that live
 	// traffic does not need any more.
@@ -23,8 +23,8 @@ const (
 )
 
 // drainer reads batches back from disk, oldest first, beside live traffic. One arena is its own,
-// so that a full pool cannot keep the disk from draining; more it takes only while half of the
-// pool is free.
+// so that a full pool cannot keep the disk from draining; more it takes only while three quarters of the
+// pool are free.
 type drainer struct {
 	d    *Delivery
 	own  chan *record.Batch // the arena of its own, while it is free
@@ -132,7 +132,7 @@ func (r *drainer) arena() *record.Batch {
 		return b
 	default: // in use
 	}
-	if r.d.pool.Free() <= r.d.pool.Batches()/2 {
+	if r.d.pool.Free() <= r.d.pool.Batches()*3/4 {
 		return nil
 	}
 	return r.d.pool.TryGet()

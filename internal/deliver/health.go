@@ -145,7 +145,7 @@ type scene struct {
 // observe returns the state now, and since when it has been that.
 func (h *health) observe(sc scene, now time.Time) (State, time.Time) {
 	lost := sc.spool.Dropped
-	h.full = sc.spool.Full && (h.full || lost[SpoolFull] > h.lost[SpoolFull])
+	h.full = sc.spool.Full && sc.spool.Records > 0 && (h.full || lost[SpoolFull] > h.lost[SpoolFull])
 	if lost != h.lost {
 		h.lost, h.lastDrop = lost, now
 	}

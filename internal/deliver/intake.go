@@ -150,18 +150,19 @@ func (in *Intake) ahead() bool {
 
 // due tells whether the open batch has lingered. While others wait for a worker it would only wait
 // behind them, in an arena of its own, and a few packets a second would fill all memory: so it
-// stays open then, but with a spool no longer than anything may be in memory alone; and in durable
-// mode no longer than else, for what is on disk gives up its arena.
+// stays open then, but with a spool no longer than anything may be in memory alone; and in a live
+// sensor that is durable no longer than else, for what is on disk gives up its arena.
 func (in *Intake) due() bool {
 	age := time.Since(in.opened)
 	if age < in.d.cfg.Linger {
 		return false
 	}
-	spooler := in.d.spooler
-	if spooler != nil && (age >= in.d.cfg.SpoolAfter || in.d.cfg.Durable && spooler.usable(time.Now())) {
-		return true
+	d := in.d
+	if d.spooler == nil {
+		return !d.crowded()
 	}
-	return !in.d.crowded()
+	saved := d.cfg.Durable && d.live.Load() && d.spooler.usable(time.Now())
+	return saved || age >= d.cfg.SpoolAfter || !d.crowded()
 }
 
 // Publish makes the counters current and leaves the open batch as it is, however old.

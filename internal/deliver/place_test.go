@@ -245,6 +245,36 @@ func TestALaneWithKeysAllocatesNothing(t *testing.T) {
 	r.d.abandon()
 }
 
+func TestFramesOfAPartitionWithoutALeaderDoNotHoldUpWhatIsLive(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 3, 40, keyed, func(c *Config) { c.SpoolAfter = time.Minute })
+		for i := range r.c.leaders {
+			r.c.leaders[i] = NoLeader
+		}
+		r.run()
+		in := r.d.LiveIntake()
+		for range 30 { // a frame for each partition, and one for records without a key
+			r.put(in, 500)
+			in.Flush()
+			time.Sleep(5 * time.Second) // virtual
+		}
+		time.Sleep(time.Minute) // virtual
+		r.c.mu.Lock()
+		r.c.leaders[0], r.c.leaders[2] = 0, 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		if st := s.Stats(); st.Records == 0 || r.d.crowded() {
+			t.Errorf("%d records on disk, %d of %d batches free: what is live lingers", st.Records,
+				r.pool.Free(), r.pool.Batches())
+		}
+		r.c.mu.Lock()
+		r.c.leaders[1] = 0
+		r.c.mu.Unlock()
+		time.Sleep(time.Minute) // virtual
+		r.check(r.finish(in))
+	})
+}
+
 func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withSpool(t, 3, 40, keyed)

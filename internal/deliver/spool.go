@@ -86,5 +86,5 @@ type SpoolStats struct {
 		Records       uint64 // as far as headers could still tell
 	}
 	Degraded error // why the last write failed; nil when healthy
-	Full     bool  // when it gives up its oldest frames, and until that has made room for more
+	Full     bool  // hardly any room is left: what is appended may cost the oldest frames
 }

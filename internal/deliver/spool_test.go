@@ -24,6 +24,7 @@ type memorySpool struct {
 	next    int64
 	stats   SpoolStats
 	most    int           // frames; 0 is any number
+	tight   bool          // others leave hardly any room
 	fail    error         // of Append
 	blind   error         // of Next
 	hang    chan struct{} // Append waits until it is closed
@@ -219,7 +220,7 @@ func (s *memorySpool) Stats() SpoolStats {
 		st.Bytes += uint64(len(f.bytes))
 		st.Records += f.left()
 	}
-	st.Full = s.full()
+	st.Full = s.tight || s.full()
 	for _, f := range s.given {
 		if f.evicted {
 			st.Records += f.left()

@@ -208,7 +208,7 @@ func (s *spooler) save(p *parcel) error {
 		return nil
 	}
 	var of Ref // the frame that the parcel was read from
-	if p.origin != fromLane {
+	if p.origin != fromLane && len(p.frames) > 0 {
 		of = p.frames[0].ref
 	}
 	b.Copy(p.batch)
@@ -261,6 +261,10 @@ func (s *spooler) append(b *record.Batch, of Ref) (ref Ref, err error) {
 	err = errBroken
 	defer func() {
 		s.pulse.Turn()
+		if of != (Ref{}) { // the frame is there as it was: nothing is wrong for those who come next
+			s.note(time.Time{}, nil)
+			return
+		}
 		s.note(time.Time{}, err)
 	}()
 	if of == (Ref{}) {

@@ -306,6 +306,24 @@ func TestDurableRecordsDoNotWaitInAnOpenBatchForTheBrokers(t *testing.T) {
 	})
 }
 
+func TestASlowPipeDoesNotFillMemoryThoughItIsDurable(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := withSpool(t, 1, 8, func(c *Config) { c.Durable, c.SpoolAfter = true, time.Hour })
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.FileIntake(r.hard)
+		for range 100 {
+			if r.pool.Free() == 0 {
+				t.Fatal("who writes into the pipe has to wait")
+			}
+			r.put(in, 1)
+			time.Sleep(time.Second) // virtual
+		}
+		r.answer(fine)
+		r.check(r.finish(in))
+	})
+}
+
 func TestADiskThatFailsLeavesMemoryAndIsNeverInTheWay(t *testing.T) {
 	for _, durable := range []bool{false, true} {
 		synctest.Test(t, func(t *testing.T) {
@@ -614,6 +632,7 @@ func TestTheStateIsDroppingAsLongAsTheSpoolIsFull(t *testing.T) {
 				}
 			}
 		}
+		s.set(func(s *memorySpool) { s.tight = true }) // which is nothing to a spool that is empty
 		r.answer(fine)
 		time.Sleep(time.Minute) // virtual
 		if st := r.d.Status(); st.State != Idle {

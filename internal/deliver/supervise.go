@@ -74,8 +74,9 @@ func (d *Delivery) consider(now time.Time) (probe, recycle bool) {
 		r.probing = true
 	}
 	proven := r.probe != nil && r.probe.OK && now.Sub(r.probe.At) <= probeAge
-	stuck := now.Sub(d.health.progress) >= d.cfg.RecycleAfter &&
-		state != NotEnoughReplicas && state != Throttled // for which no client can do anything
+	fault := d.health.fault(now) // the state may be another: what loses records comes first
+	helpless := sc.throttled.After(now) || fault != nil && fault.State == NotEnoughReplicas
+	stuck := now.Sub(d.health.progress) >= d.cfg.RecycleAfter && !helpless // else no client can do anything
 	return probe, stuck && proven && now.Sub(r.last) >= r.pause
 }
 

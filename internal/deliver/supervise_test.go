@@ -146,6 +146,26 @@ func TestAClientIsNotReplacedWhileTheClusterIsAway(t *testing.T) {
 	})
 }
 
+func TestAClientIsNotReplacedForWhatNoClientCanHelp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, p := withPlant(t, 2, 8)
+		r.answer(outcome{err: &Fault{State: NotEnoughReplicas, Verdict: Unsent, Err: errors.New("too few")}})
+		r.run()
+		in := r.d.LiveIntake()
+		for range 20 * 60 { // without a spool, what does not fit in memory is dropped, which is the state
+			r.put(in, 5000)
+			in.Flush()
+			time.Sleep(time.Second) // virtual
+		}
+		if s := r.d.Status(); s.State != Dropping || p.clients() != 1 {
+			t.Errorf("%d clients, %+v", p.clients(), s)
+		}
+		r.answer(fine)
+		time.Sleep(15 * time.Second) // virtual
+		r.check(r.finish(in))
+	})
+}
+
 func TestThePausesBetweenReplacementsGrow(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, p := withPlant(t, 2, 8)

@@ -48,7 +48,8 @@ func newAWSKeys(patience time.Duration, now func() time.Time) *awsKeys {
 var errNoAWS = errors.New("looked for AWS_ACCESS_KEY_ID, AWS_WEB_IDENTITY_TOKEN_FILE, the " +
 	"shared credentials file, AWS_CONTAINER_CREDENTIALS_* and the instance's metadata service")
 
-// get returns credentials. It blocks for no longer than patience.
+// get returns credentials. Whoever lends them is asked by one caller at a time, for no longer than
+// patience each.
 func (k *awsKeys) get(ctx context.Context) (awsKey, error) {
 	key := awsKey{access: k.env("AWS_ACCESS_KEY_ID"), secret: k.env("AWS_SECRET_ACCESS_KEY"),
 		session: k.env("AWS_SESSION_TOKEN")}
@@ -154,7 +155,8 @@ func (k *awsKeys) endpoint() string {
 // shared reads the profile's section of the shared credentials file.
 func (k *awsKeys) shared() (awsKey, error) {
 	path := k.env("AWS_SHARED_CREDENTIALS_FILE")
-	if path == "" {
+	asked := path != ""
+	if !asked {
 		home, err := k.home()
 		if err != nil {
 			return awsKey{}, fmt.Errorf("%w: %w: %w", errNoAWS, err, fs.ErrNotExist)
@@ -162,6 +164,9 @@ func (k *awsKeys) shared() (awsKey, error) {
 		path = filepath.Join(home, ".aws", "credentials")
 	}
 	data, err := readSmall(path)
+	if err != nil && !asked { // a service may have no home, or must not look into it
+		err = fmt.Errorf("%w: %w", err, fs.ErrNotExist)
+	}
 	if err != nil {
 		return awsKey{}, fmt.Errorf("%w: %w", errNoAWS, err)
 	}

@@ -106,11 +106,14 @@ func nearby(ctx context.Context, method, to, header, value string) ([]byte, erro
 	}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		if of, ok := errors.AsType[*url.Error](err); ok { // it has the query, which could be a secret
+			err = of.Err
+		}
+		return nil, fmt.Errorf("%s %s: %w", method, req.URL.Host, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s %s: %s", method, req.URL.Redacted(), resp.Status)
+		return nil, fmt.Errorf("%s %s%s: %s", method, req.URL.Host, req.URL.Path, resp.Status)
 	}
 	return io.ReadAll(io.LimitReader(resp.Body, 64<<10))
 }

@@ -31,9 +31,15 @@ type seen struct {
 	link *link
 
 	mu       sync.Mutex // guards the following
-	connects map[int32]error
+	connects map[int32]connect
 	reads    map[int32]error
 	begins   map[int32]beginning
+}
+
+// connect is how the newest connection came about.
+type connect struct {
+	begun time.Time
+	err   error
 }
 
 // beginning is a request at the start of a connection that was not answered.
@@ -50,7 +56,7 @@ var (
 
 func newSeen(l *link) *seen {
 	return &seen{
-		link: l, connects: map[int32]error{}, reads: map[int32]error{}, begins: map[int32]beginning{},
+		link: l, connects: map[int32]connect{}, reads: map[int32]error{}, begins: map[int32]beginning{},
 	}
 }
 
@@ -65,8 +71,12 @@ func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, c net.C
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	err = s.explain(b.NodeID, err)
-	s.connects[b.NodeID], s.connects[anyBroker] = err, err
+	last := connect{time.Now().Add(-took), s.explain(b.NodeID, err)}
+	for _, node := range []int32{b.NodeID, anyBroker} {
+		if !last.begun.Before(s.connects[node].begun) { // of several tries, the last is told first
+			s.connects[node] = last
+		}
+	}
 }
 
 // explain says more about a connection that was closed while it began: by which request the
@@ -74,8 +84,8 @@ func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, c net.C
 func (s *seen) explain(node int32, err error) error {
 	begin, read := s.begins[node]
 	delete(s.begins, node)
-	if !read && closed(err) { // while the first was written, or one of several tries, all told at the end
-		begin = beginning{keyAPIVersions, err}
+	if _, secure := errors.AsType[*tlsError](err); !read && !secure && closed(err) {
+		begin = beginning{keyAPIVersions, err} // closed while the first request was written
 	}
 	switch {
 	case begin.err == nil || !errors.Is(err, begin.err) || timedOut(err):
@@ -124,7 +134,7 @@ func (s *seen) OnBrokerRead(b kgo.BrokerMetadata, key int16, _ int, _, _ time.Du
 func (s *seen) connecting(node int32, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	last := s.connects[node]
+	last := s.connects[node].err
 	var (
 		auth  *authError
 		tls   *tlsError

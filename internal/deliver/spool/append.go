@@ -68,10 +68,8 @@ func (s *Spool) AppendRest(of deliver.Ref, b *record.Batch) (deliver.Ref, error)
 		return deliver.Ref{}, fmt.Errorf("spool: append the rest of a frame: %w", err)
 	}
 	ref, err := s.tryAppend(b, need)
-	if err != nil {
-		err = fmt.Errorf("spool: append %d bytes: %w", b.Size(), err)
-		s.degrade(err, need)
-		return deliver.Ref{}, err
+	if err != nil { // the next Append finds out what it means, and heals it
+		return deliver.Ref{}, fmt.Errorf("spool: append the rest of a frame, %d bytes: %w", b.Size(), err)
 	}
 	ref.Recovered = of.Recovered
 	s.mu.Lock()

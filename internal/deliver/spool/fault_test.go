@@ -550,3 +550,22 @@ func TestACursorThatCannotBeWrittenIsToldOnceUntilItCan(t *testing.T) {
 		r.close()
 	})
 }
+
+func TestARestThatIsNotWrittenIsNoHarmToWhatFollows(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		r.spill(10, 1000)
+		first, _ := r.next()
+		rest, _ := r.batch(6, 1000)
+		r.disk.Fail(failing(spooltest.Write, syscall.ENOSPC))
+		_, err := r.s.AppendRest(first, rest)
+		r.disk.Fail(nil)
+		r.pool.Put(rest)
+		if err == nil || r.s.Stats().Degraded != nil {
+			t.Errorf("%v, degraded: %v", err, r.s.Stats().Degraded)
+		}
+		name := r.spill(10, 1000)
+		_, got := r.next()
+		equal(t, "what was appended behind it", name, got)
+	})
+}
