@@ -10,6 +10,10 @@ export CGO_ENABLED ?= 0
 .PHONY: help build demo test race lint generate fuzz bench compare compare-quick live curves test-bench budget \
   pgo test-root test-kafka drills incident soak reliability
 
+# The profile of the program changes what all of its packages compile to, so each would be compiled
+# once more beside what their own tests need.
+test race lint test-root: export GOFLAGS += -pgo=off
+
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-13s %s\n", $$1, $$2 }' Makefile
 
