@@ -47,7 +47,7 @@ generate: ## write what is generated from tables
 	$(GO) generate ./schema
 	$(GO) run ./cmd/dnsluice config --markdown > docs/configuration.md
 
-fuzz: ## each fuzz target for FUZZFOR
+fuzz: ## each fuzz target for FUZZFOR, a time or a number of inputs, as 30000x
 	@set -e; for pkg in $$($(GO) list ./...); do \
 	  for target in $$($(GO) test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
 	    echo "$$pkg $$target"; $(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZFOR) $$pkg; \
