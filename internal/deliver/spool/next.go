@@ -222,6 +222,12 @@ func (s *Spool) take(seg *segment, h header) {
 	seg.wait.sub(one)
 	s.waiting.sub(tally{before.frames - seg.wait.frames, before.records - seg.wait.records,
 		before.bytes - seg.wait.bytes})
+	if left := seg.wait; left.frames == 0 && left != (tally{}) {
+		// The seal told of more than there is, and nobody looks behind the last frame for it.
+		seg.wait = tally{}
+		s.waiting.sub(left)
+		s.loseCorrupt(left, seg.own)
+	}
 	seg.read = h.frame + 1
 	s.reader.offset += h.length()
 	s.lastRead = time.UnixMilli(h.first)
