@@ -65,7 +65,7 @@ func (r *drainer) drain(ctx context.Context) {
 	for !r.d.leaves() {
 		b := r.arena()
 		if b == nil {
-			if !r.wait(ctx) {
+			if !doze(ctx, drainPause, r.kick) {
 				return
 			}
 			continue
@@ -87,22 +87,6 @@ func (r *drainer) drain(ctx context.Context) {
 			return
 		}
 	}
-}
-
-// wait waits until there may be room, and returns false when ctx ends before.
-func (r *drainer) wait(ctx context.Context) bool {
-	pulse := pulseOf(ctx)
-	pulse.Wait()
-	defer pulse.Turn()
-	timer := time.NewTimer(drainPause)
-	defer timer.Stop()
-	select {
-	case <-r.kick:
-	case <-timer.C:
-	case <-ctx.Done():
-		return false
-	}
-	return true
 }
 
 // read makes the oldest frame a parcel, in the arena of b.

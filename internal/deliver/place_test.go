@@ -245,57 +245,54 @@ func TestALaneWithKeysAllocatesNothing(t *testing.T) {
 	r.d.abandon()
 }
 
+// leaderless returns a rig of a topic without any leader, with so many frames on disk, each with
+// records for all partitions.
+func leaderless(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {
+	r, s := withSpool(t, 3, 40, keyed)
+	for i := range r.c.leaders {
+		r.c.leaders[i] = NoLeader
+	}
+	r.run()
+	in := r.d.LiveIntake()
+	for range frames {
+		r.put(in, 500)
+		in.Flush()
+		time.Sleep(5 * time.Second) // virtual
+	}
+	synctest.Wait()
+	if st := s.Stats(); st.Records != r.next {
+		t.Fatalf("%d of %d records are on disk", st.Records, r.next)
+	}
+	return r, s, in
+}
+
+// lead gives partitions a leader, and a minute.
+func (r *rig) lead(partitions ...int) {
+	r.c.mu.Lock()
+	for _, p := range partitions {
+		r.c.leaders[p] = 0
+	}
+	r.c.mu.Unlock()
+	time.Sleep(time.Minute) // virtual
+}
+
 func TestFramesOfAPartitionWithoutALeaderDoNotHoldUpWhatIsLive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, s := withSpool(t, 3, 40, keyed, func(c *Config) { c.SpoolAfter = time.Minute })
-		for i := range r.c.leaders {
-			r.c.leaders[i] = NoLeader
-		}
-		r.run()
-		in := r.d.LiveIntake()
-		for range 30 { // a frame for each partition, and one for records without a key
-			r.put(in, 500)
-			in.Flush()
-			time.Sleep(5 * time.Second) // virtual
-		}
-		time.Sleep(time.Minute) // virtual
-		r.c.mu.Lock()
-		r.c.leaders[0], r.c.leaders[2] = 0, 0
-		r.c.mu.Unlock()
-		time.Sleep(time.Minute) // virtual
+		r, s, in := leaderless(t, 30)
+		r.lead(0, 2)
 		if st := s.Stats(); st.Records == 0 || r.d.crowded() {
 			t.Errorf("%d records on disk, %d of %d batches free: what is live lingers", st.Records,
 				r.pool.Free(), r.pool.Batches())
 		}
-		r.c.mu.Lock()
-		r.c.leaders[1] = 0
-		r.c.mu.Unlock()
-		time.Sleep(time.Minute) // virtual
+		r.lead(1)
 		r.check(r.finish(in))
 	})
 }
 
 func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r, s := withSpool(t, 3, 40, keyed)
-		for i := range r.c.leaders {
-			r.c.leaders[i] = NoLeader
-		}
-		r.run()
-		in := r.d.LiveIntake()
-		for range 8 { // a frame for each partition, and one for records without a key
-			r.put(in, 500)
-			in.Flush()
-			time.Sleep(5 * time.Second) // virtual
-		}
-		synctest.Wait()
-		if st := s.Stats(); st.Records != r.next {
-			t.Fatalf("%d of %d records are on disk", st.Records, r.next)
-		}
-		r.c.mu.Lock()
-		r.c.leaders[0], r.c.leaders[2] = 0, 0
-		r.c.mu.Unlock()
-		time.Sleep(time.Minute) // virtual
+		r, s, in := leaderless(t, 8)
+		r.lead(0, 2)
 		want := 0
 		for v := range r.next {
 			if key := keyOf(v); key != nil && record.Partition(key, 3) == 1 {
@@ -305,10 +302,7 @@ func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
 		if st := s.Stats(); st.Records != uint64(want) {
 			t.Errorf("%d records wait, want %d", st.Records, want)
 		}
-		r.c.mu.Lock()
-		r.c.leaders[1] = 0
-		r.c.mu.Unlock()
-		time.Sleep(time.Minute) // virtual
+		r.lead(1)
 		n := r.finish(in)
 		r.check(n)
 		if n.Acknowledged != r.next || n.Redelivered != 0 {

@@ -182,13 +182,18 @@ func (b *backoff) next() time.Duration {
 func (b *backoff) reset() { b.last = 0 }
 
 // sleep waits for the pause and returns false when ctx ends first.
-func sleep(ctx context.Context, pause time.Duration) bool {
+func sleep(ctx context.Context, pause time.Duration) bool { return doze(ctx, pause, nil) }
+
+// doze is sleep that a kick ends early.
+func doze(ctx context.Context, pause time.Duration, kick <-chan struct{}) bool {
 	pulse := pulseOf(ctx)
 	pulse.Wait()
 	defer pulse.Turn()
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	select {
+	case <-kick:
+		return true
 	case <-timer.C:
 		return true
 	case <-ctx.Done():
