@@ -184,8 +184,11 @@ func (b *backoff) reset() { b.last = 0 }
 // sleep waits for the pause and returns false when ctx ends first.
 func sleep(ctx context.Context, pause time.Duration) bool { return doze(ctx, pause, nil) }
 
-// doze is sleep that a kick ends early.
+// doze is sleep that a kick ends early. No pause needs no timer.
 func doze(ctx context.Context, pause time.Duration, kick <-chan struct{}) bool {
+	if pause <= 0 {
+		return ctx.Err() == nil
+	}
 	pulse := pulseOf(ctx)
 	pulse.Wait()
 	defer pulse.Turn()
