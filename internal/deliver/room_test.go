@@ -101,6 +101,7 @@ func TestTheStateIsDroppingAsLongAsTheSpoolIsFull(t *testing.T) {
 			r.stream(in, 1)
 			for range 60 { // a frame is dropped each minute
 				time.Sleep(time.Second) // virtual
+				synctest.Wait()         // or the frame goes between the two looks
 				if st := r.d.Status(); s.Stats().Dropped[SpoolFull] > 0 && st.State != Dropping {
 					t.Fatalf("%+v", st)
 				}
