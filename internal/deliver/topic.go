@@ -116,8 +116,8 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			}
 			continue
 		}
+		d.queue.resize(int32(len(leaders))) // first: who sees a leader sees where keys belong
 		before, news := d.topic.update(leaders)
-		d.queue.resize(int32(len(leaders)))
 		for p := before; p < len(leaders); p++ {
 			workers.Go(func() { newWorker(d, int32(p), news).run(ctx) })
 		}
