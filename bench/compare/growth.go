@@ -139,11 +139,11 @@ func (o growth) axes() []axis {
 
 // measure is the whole of it.
 func (o growth) measure(ctx context.Context) (err error) {
-	b, err := binaries{dnsluice: o.binary}.absolute()
+	found, err := binaries{dnsluice: o.binary}.absolute()
 	if err != nil {
 		return err
 	}
-	o.binary = b.dnsluice
+	o.binary = found.dnsluice
 	dir, err := os.MkdirTemp(o.dir, "dnsluice-curves-")
 	if err != nil {
 		return fmt.Errorf("folder: %w", err)
@@ -152,15 +152,15 @@ func (o growth) measure(ctx context.Context) (err error) {
 	if dir, err = filepath.EvalSymlinks(dir); err != nil {
 		return fmt.Errorf("folder: %w", err)
 	}
-	address, stop, err := embedded(ctx, "0")
+	b, err := embedded(ctx, "0")
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, stop()) }()
+	defer func() { err = errors.Join(err, b.stop()) }()
 	all := captures{dir: dir, made: map[traffic.Shape]string{}}
 	var curves []curve
 	for _, a := range o.axes() {
-		c, err := o.along(ctx, a, all, address)
+		c, err := o.along(ctx, a, all, b.address)
 		if err != nil {
 			return fmt.Errorf("%s: %w", a.name, err)
 		}

@@ -36,25 +36,26 @@ type liveOptions struct {
 }
 
 func parseLive(args []string) (liveOptions, error) {
-	o := liveOptions{rates: []int{100_000, 250_000, 500_000, 0}, rings: []int{4, 8, 16, 32, 64}}
+	o := liveOptions{rates: []int{100_000, 250_000, 500_000, 0}, rings: []int{2, 4, 8, 32}}
 	f := flag.NewFlagSet("live", flag.ContinueOnError)
 	f.Uint64Var(&o.seed, "seed", 1, "`number` that the frames follow from")
 	f.IntVar(&o.messages, "n", 200_000, "DNS `messages` in the frames, which are sent over and over")
 	f.IntVar(&o.rounds, "rounds", 3, "runs of each sensor")
 	list(f, &o.rates, "rates", "packets a second, as 250k,max", parseRate)
-	f.DurationVar(&o.last, "for", 10*time.Second, "how long frames are sent in a run")
+	f.DurationVar(&o.last, "for", 8*time.Second, "how long frames are sent in a run")
 	list(f, &o.rings, "rings", "rings to try, in `MiB` for each lane; none if empty", strconv.Atoi)
 	f.IntVar(&o.ringRate, "ring-rate", 250_000, "packets a second when rings are tried")
-	f.DurationVar(&o.search, "search", 5*time.Second,
+	f.DurationVar(&o.search, "search", 4*time.Second,
 		"how long each rate is tried to find the highest that a core sustains; 0 is not at all")
 	o.binaries.flags(f)
 	f.StringVar(&o.dir, "dir", "", "`folder` for frames, logs and settings, removed at the end")
 	f.StringVar(&o.out, "o", "", "Markdown `file` to write the result into, between its marks")
 	f.DurationVar(&o.limits.quiet, "quiet", 3*time.Second,
 		"how long nothing may arrive before it counts as all")
-	f.DurationVar(&o.within, "within", 2*time.Hour, "how long all of it may take")
+	f.DurationVar(&o.within, "within", time.Hour, "how long all of it may take")
 	o.limits.look, o.limits.patience = 50*time.Millisecond, 15*time.Second
 	o.limits.run = 20 * time.Second // until the first record
+	o.limits.late = time.Minute     // a ring and queues of some hundred thousand packets
 	if err := f.Parse(args); err != nil {
 		return o, err
 	}
@@ -135,32 +136,10 @@ func (o liveOptions) run(ctx context.Context, dir string) error {
 		return err
 	}
 	r := liveReport{rounds: o.rounds, last: o.last, search: o.search, sensors: o.binaries.live()}
-	capture := filepath.Join(dir, "frames.pcap")
-	var err error
-	if r.manifest, err = generated(ctx, traffic.Shape{Seed: o.seed, Messages: o.messages}, capture); err != nil {
+	err := o.measure(ctx, dir, &r)
+	fmt.Print("\n" + r.text()) // also of a part
+	if err != nil || o.out == "" {
 		return err
-	}
-	all := o.place(dir, capture, nil, nil)
-	if err := all(ctx, func(st stage) error { return o.fields(ctx, st, &r) }); err != nil {
-		return err
-	}
-	if o.search > 0 {
-		cpus, err := allowed()
-		if err != nil {
-			return err
-		}
-		if len(cpus) < 2 {
-			return errors.New("what a core sustains needs another for the sender: -search 0")
-		}
-		last := len(cpus) - 1
-		apart := o.place(dir, capture, cpus[:last], cpus[last:])
-		if err := apart(ctx, func(st stage) error { return o.searches(ctx, st, &r) }); err != nil {
-			return err
-		}
-	}
-	fmt.Print("\n" + r.text())
-	if o.out == "" {
-		return nil
 	}
 	text, err := r.markdown()
 	if err != nil {
@@ -169,20 +148,47 @@ func (o liveOptions) run(ctx context.Context, dir string) error {
 	return write(o.out, ofLive, text)
 }
 
+func (o liveOptions) measure(ctx context.Context, dir string, r *liveReport) error {
+	capture := filepath.Join(dir, "frames.pcap")
+	var err error
+	if r.manifest, err = generated(ctx, traffic.Shape{Seed: o.seed, Messages: o.messages}, capture); err != nil {
+		return err
+	}
+	all := o.place(dir, capture, nil, nil)
+	err = all(ctx, func(st stage) error { return o.fields(ctx, st, r) })
+	if err != nil || o.search == 0 {
+		return err
+	}
+	cpus, err := allowed()
+	if err != nil {
+		return err
+	}
+	if len(cpus) < 2 {
+		return errors.New("what a core sustains needs another for the sender: -search 0")
+	}
+	last := len(cpus) - 1
+	apart := o.place(dir, capture, cpus[:last], cpus[last:])
+	return apart(ctx, func(st stage) error {
+		st.limits.late = late
+		return o.searches(ctx, st, r)
+	})
+}
+
 // place returns what makes a stage, does something there and clears it away: with broker and sender
 // on some processors, and the sensor on others.
 func (o liveOptions) place(dir, capture string, theirs, sensors []int) func(
 	context.Context, func(stage) error) error {
 	return func(ctx context.Context, do func(stage) error) (err error) {
 		st := stage{dir: dir, limits: o.limits, cpus: sensors}
-		var stop func() error
+		var b *server
 		if err := pinned(theirs, func() (err error) {
-			st.broker, stop, err = embedded(ctx, "0")
+			b, err = embedded(ctx, "0")
 			return err
 		}); err != nil {
 			return err
 		}
-		defer func() { err = errors.Join(err, stop()) }()
+		st.broker = b.address
+		defer func() { err = errors.Join(err, b.stop()) }()
 		if st.source, err = newSource(ctx, capture, theirs); err != nil {
 			return err
 		}
@@ -232,8 +238,8 @@ func (o liveOptions) hold(ctx context.Context, st stage, sensors []sensor, rate 
 
 // String is a line of progress.
 func (r liveResult) String() string {
-	return fmt.Sprintf("%d of %d arrived, %.2f CPU s, %.0f packets a second%s", r.arrived, r.messages,
-		r.usage.cpu.Seconds(), r.speed(), prefixed("; ", r.note))
+	return fmt.Sprintf("%d of %d arrived, %d dropped by the kernel, %.2f CPU s, %.0f packets a second%s",
+		r.arrived, r.messages, r.kernel, r.usage.cpu.Seconds(), r.speed(), prefixed("; ", r.note))
 }
 
 // searches finds what each sensor sustains on one core. Two lanes on one core are none.
@@ -245,14 +251,18 @@ func (o liveOptions) searches(ctx context.Context, st stage, r *liveReport) erro
 	for round := range o.rounds {
 		for _, i := range turn(round, len(r.alone)) {
 			s := r.alone[i]
-			found, err := search(searchTop, func(rate int) (int, bool, error) {
+			top := searchTop
+			if round > 0 {
+				top = r.found[i][round-1].next()
+			}
+			found, err := search(top, func(rate int) (int, string, error) {
 				got, err := st.one(ctx, s, sender.Request{Rate: rate, For: o.search})
 				if err != nil {
-					return 0, false, err
+					return 0, "", err
 				}
 				fmt.Fprintf(os.Stderr, "one core, round %d of %d: %s at %d: %s\n", round+1, o.rounds,
 					s.name(), rate, got)
-				return int(got.speed()), got.arrived >= got.messages && got.kernel <= 0, nil
+				return int(got.speed()), got.loss(), nil
 			})
 			if err != nil {
 				return err

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"slices"
 	"strings"
@@ -107,10 +108,12 @@ func TestTheSearchFindsTheHighestRateWithoutLoss(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			trials := 0
-			found, err := search(searchTop, func(rate int) (int, bool, error) {
+			found, err := search(searchTop, func(rate int) (int, string, error) {
 				trials++
-				got := min(rate, c.sender)
-				return got, got <= c.sensor, nil
+				if got := min(rate, c.sender); got > c.sensor {
+					return got, "lost", nil
+				}
+				return min(rate, c.sender), "", nil
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -120,13 +123,22 @@ func TestTheSearchFindsTheHighestRateWithoutLoss(t *testing.T) {
 			if found.rate > limit || found.rate < limit-off || found.bySender != c.bySender {
 				t.Errorf("found %+v, want %d less %d at most", found, limit, off)
 			}
+			if told := strings.HasSuffix(found.above, " lost"); told != (c.sender > c.sensor) {
+				t.Errorf("what was lost above it: %q", found.above)
+			}
 			if trials > 12 {
 				t.Errorf("%d trials", trials)
 			}
 		})
 	}
+	for found, want := range map[sustained]int{{rate: 400_000}: 800_000, {rate: 0}: searchAgain,
+		{rate: 1_900_000}: searchTop, {rate: 100_000, bySender: true}: searchTop} {
+		if got := found.next(); got != want {
+			t.Errorf("after %+v the next search begins at %d, want %d", found, got, want)
+		}
+	}
 	broken := errors.New("broken")
-	if _, err := search(searchTop, func(int) (int, bool, error) { return 0, false, broken }); err != broken {
+	if _, err := search(searchTop, func(int) (int, string, error) { return 0, "", broken }); err != broken {
 		t.Errorf("error %v", err)
 	}
 }
@@ -144,13 +156,13 @@ func flew() liveReport {
 		{flown(2000, 1000, 0, unknown, time.Second)},
 	}}
 	return liveReport{sensors: sensors, fields: []liveField{f}, alone: sensors, found: [][]sustained{
-		{{rate: 50_000}, {rate: 70_000}, {rate: 60_000}}, {{rate: 90_000, bySender: true}}, {{}}}}
+		{{rate: 50_000, above: "at 52,000 it was late"}, {rate: 70_000}, {rate: 60_000}}, {{rate: 90_000, bySender: true}}, {{}}}}
 }
 
 func TestTheTablesOfLive(t *testing.T) {
 	var got strings.Builder
 	for _, p := range flew().parts() {
-		fmt.Fprintf(&got, "%s\n%s", p.heading, p.table.markdown())
+		fmt.Fprintf(&got, "%s\n%s%s", p.heading, p.table.markdown(), p.notes)
 	}
 	const want = `As fast as the sender can
 | sensor | packets/s | packets sent | kernel dropped | records arrived | lost | CPU s per million packets | CPU s per million records | peak RSS MB |
@@ -164,6 +176,8 @@ What one core sustains
 | a, x | 60,000 | 50,000 to 70,000 |
 | b, y | 90,000 or more: the sender's limit | 90,000 |
 | c, z | less than 5,000 | 0 |
+
+- a, x: at 52,000 it was late
 `
 	if got.String() != want {
 		t.Errorf("got\n%swant\n%s", got.String(), want)
@@ -210,5 +224,56 @@ func TestAChildIsPinnedAndItsParentIsNot(t *testing.T) {
 	}
 	if err := pinned([]int{1023}, func() error { return nil }); err == nil {
 		t.Error("a processor that is not there was taken")
+	}
+}
+
+func TestALossSaysWhatItIs(t *testing.T) {
+	for _, c := range []struct {
+		kernel, missing int64
+		want            string
+	}{
+		{0, 0, ""},
+		{unknown, 1, ""},
+		{7, 0, "the kernel dropped 7 of 21,000 packets"},
+		{0, 3, "3 records did not arrive in time: a note"},
+	} {
+		r := flown(21_000, 20_000, 20_000, c.kernel, time.Second)
+		r.missing, r.note = c.missing, "a note"
+		if got := r.loss(); got != c.want {
+			t.Errorf("kernel dropped %d, %d missing: %q, want %q", c.kernel, c.missing, got, c.want)
+		}
+	}
+}
+
+// TestTheKernelSaysWhatItDroppedForAProcess has a socket of this process overflow.
+func TestTheKernelSaysWhatItDroppedForAProcess(t *testing.T) {
+	if n := droppedFor(os.Getpid()); n != unknown {
+		t.Errorf("%d packets were dropped for a process without packet sockets", n)
+	}
+	if os.Geteuid() != 0 {
+		t.Skip("needs root, for a packet socket: sudo make test-bench")
+	}
+	const all = 0x0003 // ETH_P_ALL, linux/if_ether.h
+	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all<<8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(fd)
+	lo, err := net.InterfaceByName("lo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := &unix.SockaddrLinklayer{Ifindex: lo.Index, Protocol: all << 8}
+	if err := errors.Join(unix.Bind(fd, to),
+		unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, 1)); err != nil {
+		t.Fatal(err)
+	}
+	for range 200 { // of 1000 bytes each, where the least buffer holds some two thousand
+		if err := unix.Sendto(fd, make([]byte, 1000), 0, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := droppedFor(os.Getpid()); n < 100 {
+		t.Errorf("%d packets were dropped of 200, and next to none fits", n)
 	}
 }

@@ -20,7 +20,8 @@ type liveResult struct {
 	result         // wall is how long frames were sent
 	sent     int64 // packets that got to the sensor's interface
 	messages int64 // DNS messages in them
-	kernel   int64 // packets that the kernel dropped, or unknown
+	kernel   int64 // packets that the kernel dropped for want of room, or unknown
+	missing  int64 // records that had not arrived limits.late after the last frame
 }
 
 // unknown is what a sensor does not say.
@@ -30,6 +31,25 @@ const unknown = -1
 // it less than nothing.
 func (r liveResult) lost() float64 {
 	return max(0, float64(r.messages-r.arrived)/float64(max(1, r.messages)))
+}
+
+// A rate is sustained if its records have arrived so soon after the last frame: what waits in a ring
+// or a queue for longer is not taken at that rate. The others send what they hold once a second.
+const late = 1500 * time.Millisecond
+
+// tolerated is the part of the messages that may be missing: of connections that are still open
+// when the frames end, some sensors make no records yet.
+const tolerated = 1e-4
+
+// loss says what is wrong with a rate, or "".
+func (r liveResult) loss() string {
+	switch {
+	case r.kernel > 0:
+		return fmt.Sprintf("the kernel dropped %s of %s packets", thousands(r.kernel), thousands(r.sent))
+	case float64(r.missing) > tolerated*float64(r.messages):
+		return thousands(r.missing) + " records did not arrive in time" + prefixed(": ", r.note)
+	}
+	return ""
 }
 
 // stage is where runs on an interface take place: a broker and a sender, on processors of theirs.
@@ -42,8 +62,19 @@ type stage struct {
 	cpus []int
 }
 
-// one runs one sensor in a folder, and into a topic, of its own.
-func (st stage) one(ctx context.Context, s sensor, req sender.Request) (r liveResult, err error) {
+// one runs one sensor, and once more if that fails: of hundreds of runs one may, and all others would
+// be lost with it.
+func (st stage) one(ctx context.Context, s sensor, req sender.Request) (liveResult, error) {
+	r, err := st.once(ctx, s, req)
+	if err == nil || ctx.Err() != nil {
+		return r, err
+	}
+	fmt.Fprintf(os.Stderr, "once more: %v\n", err)
+	return st.once(ctx, s, req)
+}
+
+// once runs one sensor in a folder, and into a topic, of its own.
+func (st stage) once(ctx context.Context, s sensor, req sender.Request) (r liveResult, err error) {
 	err = inFolder(st.dir, func(dir string) error {
 		j := job{device: nearEnd, dir: dir, broker: st.broker, topic: filepath.Base(dir)}
 		return intoTopic(ctx, j, partitions, func(count count) (err error) {
@@ -76,18 +107,25 @@ func (st stage) run(ctx context.Context, s sensor, j job, arrived count, req sen
 	if err := f.warm(ctx, st.source); err != nil {
 		return r, err
 	}
-	before, startup := f.seen, c.spent()
+	before, startup := f.seen, spent(c.cmd.Process.Pid)
+	if !s.accounts {
+		droppedFor(c.cmd.Process.Pid) // so far: the count begins anew
+	}
 	if err := f.load(st.source, req, &r); err != nil {
 		return r, err
 	}
-	if err := f.rest(ctx, before+r.messages, st.limits.quiet); err != nil {
+	if err := f.rest(ctx, before+r.messages, st.limits.quiet, st.limits.late); err != nil {
 		return r, err
+	}
+	r.missing = max(0, before+r.messages-f.seen)
+	if r.kernel = unknown; !s.accounts {
+		r.kernel = droppedFor(c.cmd.Process.Pid)
 	}
 	if r.note = c.gone(); r.note == "" {
 		c.stop()
 	}
 	// Some deliver what they hold when they are asked to end.
-	if err := f.rest(ctx, before+r.messages, settled); err != nil {
+	if err := f.rest(ctx, before+r.messages, settled, st.limits.run); err != nil {
 		return r, err
 	}
 	r.arrived = f.seen - before
@@ -96,7 +134,7 @@ func (st stage) run(ctx context.Context, s sensor, j job, arrived count, req sen
 	}
 	r.usage.cpu -= startup
 	a, told, err := readAccount(j)
-	if r.kernel = unknown; told {
+	if told {
 		r.kernel = a.kernel
 		if a.elsewhere != "" {
 			r.note = strings.TrimPrefix(r.note+"; "+a.elsewhere, "; ")
@@ -138,7 +176,7 @@ func (f *flight) warm(ctx context.Context, s *source) error {
 			return err
 		}
 	}
-	return f.rest(ctx, sent, f.limits.quiet)
+	return f.rest(ctx, sent, late, f.limits.run) // what came before it listened does not arrive
 }
 
 // load has the frames of the run sent, and checks that all of them got to the sensor's interface.
@@ -163,9 +201,11 @@ func (f *flight) load(s *source, req sender.Request, r *liveResult) error {
 	return nil
 }
 
-// rest waits until as many records have arrived, or none for so long.
-func (f *flight) rest(ctx context.Context, enough int64, quiet time.Duration) error {
-	for still := time.Now(); f.seen < enough && time.Since(still) < quiet; {
+// rest waits until as many records have arrived, or none for so long, or until the deadline.
+func (f *flight) rest(ctx context.Context, enough int64, quiet, deadline time.Duration) error {
+	begun := time.Now()
+	for still := begun; f.seen < enough && time.Since(still) < quiet &&
+		time.Since(begun) < deadline; {
 		before := f.seen
 		if err := f.look(ctx); err != nil {
 			return err
@@ -198,10 +238,10 @@ func (c *child) gone() string {
 	}
 }
 
-// spent returns the processor time of a child that runs, in hundredths of a second, and nothing of
+// spent returns the processor time of a process that runs, in hundredths of a second, and nothing of
 // one that has ended.
-func (c *child) spent() time.Duration {
-	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(c.cmd.Process.Pid), "stat"))
+func spent(pid int) time.Duration {
+	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {
 		return 0
 	}

@@ -118,7 +118,8 @@ func (r liveReport) parts() []part {
 			r.rings.notes()})
 	}
 	if len(r.alone) > 0 {
-		parts = append(parts, part{"What one core sustains", r.foundTable(), ""})
+		parts = append(parts, part{"What one core sustains", r.foundTable(),
+			notes(r.alone, r.found, func(f sustained) string { return f.above })})
 	}
 	return parts
 }

@@ -213,12 +213,12 @@ func (o options) contests(ctx context.Context, c contest, all []sensor) ([]field
 	if o.binaries.sketch != "" {
 		port = sketchBroker[strings.LastIndexByte(sketchBroker, ':')+1:]
 	}
-	address, stop, err := embedded(ctx, port)
+	b, err := embedded(ctx, port)
 	if err != nil {
 		return nil, err
 	}
-	err = to(toEmbedded, address, func(s sensor) bool { return !s.file })
-	if err := errors.Join(err, stop()); err != nil {
+	err = to(toEmbedded, b.address, func(s sensor) bool { return !s.file })
+	if err := errors.Join(err, b.stop()); err != nil {
 		return nil, err
 	}
 	if o.kafka == "" {
@@ -247,31 +247,41 @@ func generated(ctx context.Context, s traffic.Shape, path string) (traffic.Manif
 	return m, nil
 }
 
-// embedded starts the embedded broker, and returns its address and what ends it.
-func embedded(ctx context.Context, port string) (string, func() error, error) {
-	cmd := exec.CommandContext(ctx, "/proc/self/exe", "broker", port)
-	cmd.Stderr = os.Stderr
-	in, err := cmd.StdinPipe()
+// server is the embedded broker, a process of its own.
+type server struct {
+	address string
+	cmd     *exec.Cmd
+	in      io.Closer
+}
+
+// embedded starts the embedded broker.
+func embedded(ctx context.Context, port string) (*server, error) {
+	s := &server{cmd: exec.CommandContext(ctx, "/proc/self/exe", "broker", port)}
+	s.cmd.Stderr = os.Stderr
+	var err error
+	if s.in, err = s.cmd.StdinPipe(); err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
+	}
+	out, err := s.cmd.StdoutPipe()
 	if err != nil {
-		return "", nil, fmt.Errorf("embedded broker: %w", err)
+		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return "", nil, fmt.Errorf("embedded broker: %w", err)
+	if err := s.cmd.Start(); err != nil {
+		return nil, fmt.Errorf("embedded broker: %w", err)
 	}
-	if err := cmd.Start(); err != nil {
-		return "", nil, fmt.Errorf("embedded broker: %w", err)
-	}
-	stop := func() error { return errors.Join(in.Close(), cmd.Wait()) }
-	address, err := bufio.NewReader(out).ReadString('\n')
+	s.address, err = bufio.NewReader(out).ReadString('\n')
 	if err == io.EOF {
 		err = errors.New("it ended at once")
 	}
 	if err != nil {
-		return "", nil, fmt.Errorf("embedded broker: %w", errors.Join(err, stop()))
+		return nil, fmt.Errorf("embedded broker: %w", errors.Join(err, s.stop()))
 	}
-	return strings.TrimSpace(address), stop, nil
+	s.address = strings.TrimSpace(s.address)
+	return s, nil
 }
+
+// stop ends the broker.
+func (s *server) stop() error { return errors.Join(s.in.Close(), s.cmd.Wait()) }
 
 // flags are those that name the sensors.
 func (b *binaries) flags(f *flag.FlagSet) {

@@ -30,6 +30,8 @@ type limits struct {
 	run   time.Duration // the whole of it
 	quiet time.Duration // without an arrival, after the capture was read
 	look  time.Duration // between looks at what has arrived
+	// late is how long after the last frame of an interface records are waited for.
+	late time.Duration
 	// patience is how long a sensor may take to end when asked to.
 	patience time.Duration
 }

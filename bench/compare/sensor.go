@@ -51,6 +51,8 @@ type sensor struct {
 	measure string
 	// prints tells that the records are its standard output.
 	prints bool
+	// accounts tells that it says in a ledger what was dropped.
+	accounts bool
 	// broker is the only address it can send to, or "".
 	broker string
 	args   func(job) []string
