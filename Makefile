@@ -7,7 +7,7 @@ SOAKFOR ?= 30m
 
 export CGO_ENABLED ?= 0
 
-.PHONY: help build demo test race lint generate fuzz bench compare compare-quick live curves test-bench budget \
+.PHONY: help build demo test race lint generate fuzz bench compare compare-quick live curves lanes test-bench budget \
   pgo test-root test-kafka drills incident soak reliability
 
 # The profile of the program changes what all of its packages compile to, so each would be compiled
@@ -76,6 +76,10 @@ compare-quick: ## the same over a small capture, to see that it works
 curves: build ## cost as it grows: CURVESFLAGS='-o docs/performance.md -plot docs/growth.svg'
 	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
 	bin/compare curves -dnsluice bin/dnsluice $(CURVESFLAGS)
+
+lanes: build ## what a second lane on a second core adds: LANESFLAGS='-o docs/performance.md'
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	bin/compare lanes -dnsluice bin/dnsluice $(LANESFLAGS)
 
 live: build ## on an interface, at rates, as root: sudo make live DNSMONSTER= DNSCOLLECTOR= LIVEFLAGS='-o docs/performance.md'
 	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .

@@ -14,6 +14,8 @@
 // As compare curves it measures dnsluice alone: what it costs as there are more clients, names,
 // partitions, connections or queries that wait, as a table and as a plot.
 //
+// As compare lanes it measures what a second lane on a second core adds.
+//
 // "compare live" does the same on an interface: the frames of such a capture come over a pair of
 // interfaces, at rates, and what the kernel dropped is told as well.
 package main

@@ -113,7 +113,7 @@ func parseGrowth(args []string) (growth, error) {
 	f.StringVar(&o.plot, "plot", "", "SVG `file` to draw the result into")
 	f.StringVar(&o.only, "only", "", "measure only axes whose names begin with this `text`")
 	f.DurationVar(&o.limits.run, "limit", 5*time.Minute, "how long one run may take")
-	f.DurationVar(&o.within, "within", 2*time.Hour, "how long all of it may take")
+	f.DurationVar(&o.within, "within", time.Hour, "how long all of it may take")
 	o.limits.look, o.limits.patience = 100*time.Millisecond, 15*time.Second
 	if err := f.Parse(args); err != nil {
 		return o, err
@@ -162,6 +162,7 @@ func (o growth) measure(ctx context.Context) (err error) {
 	for _, a := range o.axes() {
 		c, err := o.along(ctx, a, all, b.address)
 		if err != nil {
+			fmt.Print("\n", growthTable(curves).text()) // those before it
 			return fmt.Errorf("%s: %w", a.name, err)
 		}
 		curves = append(curves, c)

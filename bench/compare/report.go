@@ -23,6 +23,7 @@ const (
 	ofCompare marks = "compare"
 	ofCurves  marks = "curves"
 	ofLive    marks = "live"
+	ofLanes   marks = "lanes"
 )
 
 func (m marks) begin() string { return "<!-- " + string(m) + ": generated -->\n" }
@@ -114,7 +115,9 @@ func commands(sensors []sensor) (string, error) {
 			if err != nil {
 				return "", errors.Join(err, os.RemoveAll(dir))
 			}
-			text += "\n" + config
+			if config != "" {
+				text += "\n" + config
+			}
 		}
 		b.WriteString(strings.ReplaceAll(text, dir+"/", "") + "```\n\n")
 		if err := os.RemoveAll(dir); err != nil {

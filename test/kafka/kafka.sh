@@ -18,7 +18,8 @@
 #   kafka.sh run FOLDER I                   be node I (exec: the process id is Java's)
 #
 # The jars live in $DNSLUICE_KAFKA, default ${XDG_CACHE_HOME:-$HOME/.cache}/dnsluice/kafka-VERSION;
-# FOLDER is by default the folder `cluster` below it. DNSLUICE_KAFKA_HEAP is the heap of a node.
+# FOLDER is by default the folder `cluster` below it. DNSLUICE_KAFKA_HEAP is the heap of a node, and
+# DNSLUICE_KAFKA_PORT the first broker's port, from which those of start are counted.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -26,6 +27,7 @@ version=$(sed -n 's:.*<kafka.version>\(.*\)</kafka.version>.*:\1:p' "$here/pom.x
 # The home is looked at only when nothing else is said: a service may have none.
 cache=${DNSLUICE_KAFKA:-${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}/dnsluice/kafka-$version}
 heap=${DNSLUICE_KAFKA_HEAP:-384m}
+port=${DNSLUICE_KAFKA_PORT:-19092}
 java=${JAVA_HOME:+$JAVA_HOME/bin/}java
 how="apt-get install openjdk-17-jre-headless maven kcat; test/kafka/kafka.sh install"
 
@@ -177,8 +179,8 @@ start() {
   mkdir -p "$dir"
   rm -rf "$dir"/node-* "$dir"/data-* "$dir"/format-*
   for i in $(seq "$n"); do
-    pairs+=("$((19090 + 2 * i)):$((19091 + 2 * i))")
-    brokers+=${brokers:+,}127.0.0.1:$((19090 + 2 * i))
+    pairs+=("$((port - 2 + 2 * i)):$((port - 1 + 2 * i))")
+    brokers+=${brokers:+,}127.0.0.1:$((port - 2 + 2 * i))
   done
   configure "$dir" "${pairs[@]}"
   for i in $(seq "$n"); do
