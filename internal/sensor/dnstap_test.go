@@ -83,8 +83,14 @@ func TestDNSTapIsDeliveredAndAccountedFor(t *testing.T) {
 	if err := l.Check(); err != nil {
 		t.Error(err)
 	}
-	if lanes := s.Lanes(); len(lanes) != 2 || lanes[0].Interface != "" || lanes[1].Received != each {
-		t.Errorf("lanes %+v", lanes)
+	lanes := s.Lanes()
+	if len(lanes) != 2 || lanes[1].Received != each {
+		t.Fatalf("lanes %+v", lanes)
+	}
+	for i, socket := range cfg.DNSTap {
+		if lanes[i].Interface != socket.Listen {
+			t.Errorf("lane %d of %s is called %q", i, socket.Listen, lanes[i].Interface)
+		}
 	}
 	detail := l.Stages[0].Detail
 	if l.Packets != 2*each || l.Records != 2*each || l.Acknowledged != 2*each ||

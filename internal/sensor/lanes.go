@@ -5,7 +5,7 @@ package sensor
 // LaneStatus is the account of one lane, in short.
 type LaneStatus struct {
 	Lane      int    `json:"lane"`
-	Interface string `json:"interface,omitempty"` // empty: files or a socket
+	Interface string `json:"interface,omitempty"` // or the socket; empty: files
 
 	Received uint64 `json:"received"` // packets that the source had for it
 	Read     uint64 `json:"read"`     // that it took
@@ -24,8 +24,11 @@ func (s *Sensor) Lanes() []LaneStatus {
 			Lane: i, Received: t.capture.Received, Read: t.capture.Read, Kernel: t.capture.KernelDropped,
 			Messages: t.decode.Messages, Records: a.Records, Dropped: a.Dropped,
 		}
-		if n := i / s.cfg.Lanes; n < len(s.cfg.Interfaces) { // sockets come after interfaces
-			all[i].Interface = s.cfg.Interfaces[n]
+		sniffing := s.cfg.Lanes * len(s.cfg.Interfaces)
+		if i < sniffing {
+			all[i].Interface = s.cfg.Interfaces[i/s.cfg.Lanes]
+		} else if n := i - sniffing; n < len(s.cfg.DNSTap) { // sockets come after interfaces
+			all[i].Interface = s.cfg.DNSTap[n].Listen
 		}
 	}
 	return all

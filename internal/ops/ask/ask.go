@@ -59,7 +59,7 @@ type Process struct {
 // Lane is one lane. Its counters are those of the ledger, for one lane.
 type Lane struct {
 	Lane      int    `json:"lane"`
-	Interface string `json:"interface,omitempty"` // empty: it reads files
+	Interface string `json:"interface,omitempty"` // or the socket; empty: it reads files
 
 	Received uint64 `json:"received"` // packets that the kernel had for it
 	Read     uint64 `json:"read"`
