@@ -17,7 +17,8 @@ func TestOptionsOfLanesThatMakeNoSenseAreRefused(t *testing.T) {
 		"-dnsluice x -n 1":       "-n 2",
 		"-dnsluice x unexpected": "unexpected",
 	} {
-		if _, err := parseLanes(strings.Fields(args)); err == nil || !strings.Contains(err.Error(), want) {
+		_, err := parseLanes(strings.Fields(args))
+		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: error %v, want %q", args, err, want)
 		}
 	}
@@ -25,11 +26,13 @@ func TestOptionsOfLanesThatMakeNoSenseAreRefused(t *testing.T) {
 
 // paired are two rounds, in the second of which the machine is half as fast.
 func paired() laneReport {
-	s := laneSettings("")
-	return laneReport{laneOptions: laneOptions{messages: 1e6}, settings: s[2:], results: [][]laneResult{
-		{{4 * time.Second, 3 * time.Second, time.Second, 50e6}, {8 * time.Second, 6 * time.Second, time.Second, 50e6}},
-		{{2 * time.Second, 3 * time.Second, time.Second, 60e6}, {5 * time.Second, 9 * time.Second, 2 * time.Second, 70e6}},
+	const s = time.Second
+	r := laneReport{settings: laneSettings("")[2:], results: [][]laneResult{
+		{{4 * s, 3 * s, s, 50e6}, {8 * s, 6 * s, s, 50e6}},
+		{{2 * s, 3 * s, s, 60e6}, {5 * s, 9 * s, 2 * s, 70e6}},
 	}}
+	r.messages = 1e6
+	return r
 }
 
 func TestTwoLanesAreDividedByOneRoundByRound(t *testing.T) {
@@ -94,12 +97,14 @@ func TestLanesRunAtTheSameTimeOnAProcessorEach(t *testing.T) {
 	meet := `touch $2/here; until [ -e $2/../0/here ] && [ -e $2/../1/here ]; do sleep 0.01; done
 		[ $(nproc) = 1 ]`
 	l := limits{run: 20 * time.Second, patience: time.Second}
-	r, err := together(t.Context(), []sensor{scripted(meet), scripted(meet)}, job{dir: t.TempDir()}, cpus[:2], l)
+	run := func(scripts ...sensor) (laneResult, error) {
+		return together(t.Context(), scripts, job{dir: t.TempDir()}, cpus[:2], l)
+	}
+	r, err := run(scripted(meet), scripted(meet))
 	if err != nil || r.wall <= 0 || r.rss <= 0 {
 		t.Errorf("%+v, error %v", r, err)
 	}
-	both := scripted("[ $(nproc) = 2 ]")
-	if _, err := together(t.Context(), []sensor{both}, job{dir: t.TempDir()}, cpus[:2], l); err != nil {
+	if _, err := run(scripted("[ $(nproc) = 2 ]")); err != nil {
 		t.Error(err)
 	}
 }

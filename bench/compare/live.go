@@ -238,8 +238,9 @@ func (o liveOptions) hold(ctx context.Context, st stage, sensors []sensor, rate 
 
 // String is a line of progress.
 func (r liveResult) String() string {
-	return fmt.Sprintf("%d of %d arrived, %d dropped by the kernel, %.2f CPU s, %.0f packets a second%s",
-		r.arrived, r.messages, r.kernel, r.usage.cpu.Seconds(), r.speed(), prefixed("; ", r.note))
+	return fmt.Sprintf("%d of %d arrived, %d dropped by the kernel, %.2f CPU s, %.0f packets "+
+		"a second%s", r.arrived, r.messages, r.kernel, r.usage.cpu.Seconds(), r.speed(),
+		prefixed("; ", r.note))
 }
 
 // searches finds what each sensor sustains on one core. Two lanes on one core are none.

@@ -33,8 +33,8 @@ func (r liveResult) lost() float64 {
 	return max(0, float64(r.messages-r.arrived)/float64(max(1, r.messages)))
 }
 
-// A rate is sustained if its records have arrived so soon after the last frame: what waits in a ring
-// or a queue for longer is not taken at that rate. The others send what they hold once a second.
+// A rate is sustained if its records have arrived so soon after the last frame: what waits in a
+// ring or a queue for longer is not taken at that rate. The others send what they hold once a second.
 const late = 1500 * time.Millisecond
 
 // tolerated is the part of the messages that may be missing: of connections that are still open
@@ -62,8 +62,8 @@ type stage struct {
 	cpus []int
 }
 
-// one runs one sensor, and once more if that fails: of hundreds of runs one may, and all others would
-// be lost with it.
+// one runs one sensor, and once more if that fails: of hundreds of runs one may, and all others
+// would be lost with it.
 func (st stage) one(ctx context.Context, s sensor, req sender.Request) (liveResult, error) {
 	r, err := st.once(ctx, s, req)
 	if err == nil || ctx.Err() != nil {
@@ -238,8 +238,8 @@ func (c *child) gone() string {
 	}
 }
 
-// spent returns the processor time of a process that runs, in hundredths of a second, and nothing of
-// one that has ended.
+// spent returns the processor time of a process that runs, in hundredths of a second, and nothing
+// of one that has ended.
 func spent(pid int) time.Duration {
 	text, err := os.ReadFile(filepath.Join("/proc", strconv.Itoa(pid), "stat"))
 	if err != nil {

@@ -45,7 +45,8 @@ func liveLuice(lanes, ring int) sensor {
 		// What the rings leave for records must not differ.
 		text += fmt.Sprintf("ops:\n  memory: %dMiB\n", 96+lanes*ring)
 	}
-	return sensor{program: "dnsluice", setting: setting, measure: "dnsluice " + setting, accounts: true,
+	return sensor{program: "dnsluice", setting: setting, measure: "dnsluice " + setting,
+		accounts: true,
 		args: func(j job) []string {
 			return []string{"run", "--config", j.config(), "--interface", j.device, "--brokers",
 				j.broker, "--topic", j.topic, "--http", "off", "--ledger",
@@ -54,8 +55,8 @@ func liveLuice(lanes, ring int) sensor {
 		prepare: func(j job) (string, error) { return j.configure(text) }}
 }
 
-// liveMonster takes packets from a ring as well, of 64 MB by default. It does not ask the kernel what
-// was dropped, which would begin the count anew.
+// liveMonster takes packets from a ring as well, of 64 MB by default. It does not ask the kernel
+// what was dropped, which would begin the count anew.
 func liveMonster() sensor {
 	return sensor{program: "dnsmonster", setting: "JSON snappy",
 		args: func(j job) []string {

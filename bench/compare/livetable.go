@@ -87,6 +87,9 @@ func (r liveReport) foundTable() table {
 	t := table{{"sensor", "packets/s without loss", "least to most"}}
 	for i, s := range r.alone {
 		rs := r.found[i]
+		if len(rs) == 0 {
+			continue // it was not its turn yet when the search was ended
+		}
 		middle := int64(median(rs, func(f sustained) float64 { return float64(f.rate) }))
 		cell := thousands(middle)
 		switch {
