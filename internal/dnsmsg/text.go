@@ -29,55 +29,80 @@ const (
 //
 // A malformed name gives next -1 and dst as it was; any bytes and any off are safe.
 func AppendName(dst, wire []byte, off int) (text []byte, next int) {
-	return appendName(dst, wire, off, &exact, 0)
+	return appendName(dst, wire, off, &exact)
 }
 
 // AppendQName is AppendName in the form that records use for names to look up: ASCII
 // lower-cased, and no final dot but for the root.
 func AppendQName(dst, wire []byte, off int) (text []byte, next int) {
-	text, next = appendName(dst, wire, off, &lower, 0x20*each)
+	text, next = appendName(dst, wire, off, &lower)
 	if len(text)-len(dst) > 1 {
 		text = text[:len(text)-1]
 	}
 	return text, next
 }
 
-// room is what a name of plain bytes needs at most, and a word: whole words are written.
-const room = 256 + 8
+func appendName(dst, wire []byte, off int, table *[256]byte) (text []byte, next int) {
+	have := len(dst)
+	if cap(dst)-have >= room {
+		out := (*[room]byte)(dst[have : have+room])
+		if length, next := putName(out, wire, uint(off)); length > 0 {
+			return dst[:have+int(length)], next
+		}
+	}
+	return appendAnyName(dst, wire, off, table)
+}
 
-// Words of eight bytes of which each is 1, or has its highest bit alone.
 const (
-	each = 0x0101010101010101
-	high = 0x80 * each
+	// room is what a name needs that putName writes, and a word: whole words are written.
+	room = 256 + 8
+
+	// shortLabel is the length below which labels are for putName: it has the bit alone that
+	// shorter ones lack.
+	shortLabel = 0x20
 )
 
-// appendName writes names of letters, digits, hyphens and underscores in labels of less than '-'
-// bytes, which is nearly all of them, straight into the room that dst has, and leaves everything
-// else, malformed names too, to appendAnyName. It first walks over the labels up to the root or a
-// pointer, then writes them all at once: a loop for each label would end where no branch predictor
-// expects it. The lengths between the labels are the only bytes that become dots; so short, none
-// of them is a digit or a hyphen. fold is the bits to set in letters.
-func appendName(dst, wire []byte, off int, table *[256]byte, fold uint64) ([]byte, int) {
-	have := len(dst)
-	if cap(dst)-have < room {
-		return appendAnyName(dst, wire, off, table)
-	}
-	out := (*[room]byte)(dst[have : have+room])
-	length := uint(0)
-	at, next, floor, hops := uint(off), -1, uint(off), 0
-	for at < uint(len(wire)) {
-		from, n, labels := at+1, uint(wire[at]), uint64(0)
-		for ; n-1 < '-'-1 && at+n+1 < uint(len(wire)); n = uint(wire[at]) {
+// putName writes a name that no table changes: one of lower-case letters, digits and hyphens in
+// short labels, as nearly all are. For everything else, malformed names too, it returns length 0.
+// It walks over the labels up to the root or a pointer, then writes them all at once: a loop for
+// each label would end where no branch predictor expects it. Exactly as many bytes must become
+// dots as there are lengths between the labels. The first word has what is more than whole ones,
+// and what it writes behind that is overwritten.
+//
+//go:noinline
+func putName(out *[room]byte, wire []byte, off uint) (length uint, next int) {
+	next = -1
+	for at, hops := off, 0; at < uint(len(wire)); hops++ {
+		floor, n, labels := at, uint(wire[at]), uint64(0)
+		for n-1 < shortLabel-1 {
 			at += n + 1
 			labels++
+			if at >= uint(len(wire)) {
+				return 0, -1
+			}
+			n = uint(wire[at])
 		}
 		if labels > 0 {
-			size := at - from
-			if len(wire)-int(from) < 8 || length+size+1 >= maxName ||
-				putLabels(out, length, wire[from:], size, fold) != labels-1 {
-				break
+			i := floor + 1
+			if i+8 > uint(len(wire)) || length+at-i >= maxName-1 {
+				return 0, -1
 			}
-			length += size + 1
+			to := length - i
+			text, dots, odd := plainWord([8]byte(wire[i : i+8]))
+			binary.LittleEndian.PutUint64(out[uint8(to+i):], text)
+			extra := (i - at) & 7 * 8
+			dots, odd = dots<<(extra&63), odd<<(extra&63)
+			for i += 8 - extra/8; i < at; i += 8 {
+				text, d, o := plainWord([8]byte(wire[i : i+8]))
+				binary.LittleEndian.PutUint64(out[uint8(to+i):], text)
+				dots, odd = dots+d, odd|o
+			}
+			length = to + at
+			out[uint8(length)] = '.'
+			length++
+			if dots*each>>56 != labels-1 || odd&high != 0 {
+				return 0, -1
+			}
 		}
 		if n == 0 {
 			if length == 0 {
@@ -86,40 +111,36 @@ func appendName(dst, wire []byte, off int, table *[256]byte, fold uint64) ([]byt
 			if next < 0 {
 				next = int(at) + 1
 			}
-			return dst[:have+int(length)], next
+			return length, next
 		}
 		target := pointer(n, wire[at+1:])
-		if hops++; uint(target) >= floor || hops > MaxPointers {
+		if uint(target) >= floor || hops == MaxPointers {
 			break
 		}
 		if next < 0 {
 			next = int(at) + 2
 		}
-		at, floor = uint(target), uint(target)
+		at = uint(target)
 	}
-	return appendAnyName(dst, wire, off, table)
+	return 0, -1
 }
 
-// putLabels writes the labels that are the first n bytes of wire, and a dot, at the offset at, and
-// returns how many bytes it made dots: each that is neither letter, digit, hyphen nor underscore.
-// The first word has what is more than whole ones, and what it writes behind that is overwritten.
-// A sum has the highest bit of a byte where the byte is not below something.
-func putLabels(out *[room]byte, at uint, wire []byte, n uint, fold uint64) uint64 {
-	dots := uint64(0)
-	for i, size := uint(0), (n-1)&7+1; i < n; i, size = i+size, 8 {
-		word := binary.LittleEndian.Uint64(wire[i:])
-		ascii := word &^ high
-		small := ascii | 0x20*each
-		letters := (small + (0x80-'a')*each) &^ (small + (0x80-'z'-1)*each) & high
-		digits := (ascii + (0x80-'0')*each) &^ (ascii + (0x80-'9'-1)*each)
-		others := (ascii ^ '-'*each + 0x7f*each) & (ascii ^ '_'*each + 0x7f*each)
-		odd := (others&^(letters|digits) | word) & high >> 7
-		text := (word|letters>>2&fold)&^(odd*0xff) | odd*'.'
-		binary.LittleEndian.PutUint64(out[uint8(at+i):], text)
-		dots += odd << (64 - 8*size)
-	}
-	out[uint8(at+n)] = '.'
-	return dots * each >> 56
+// Words of eight bytes of which each is 1, or has its highest bit alone.
+const (
+	each = 0x0101010101010101
+	high = 0x80 * each
+)
+
+// plainWord makes dots of the bytes that lack the bit shortLabel: short lengths, but capital
+// letters too. They are 1 in dots. The highest bit of a byte of odd says that it is one of the
+// others that has an escape or shares the test: not ASCII, below ',', or one of ./;?{ and DEL.
+func plainWord(bytes [8]byte) (text, dots, odd uint64) {
+	word := binary.LittleEndian.Uint64(bytes[:])
+	dots = ^word & (shortLabel * each) / shortLabel
+	apart := word + dots*(2*shortLabel) // lengths are none of those
+	odd = word | ((0x80+'-')*each - (apart ^ 3*each)) | ((apart | 0x44*each) + each)
+	text = word ^ (word^'.'*each)&(dots*(2*shortLabel-1))
+	return text, dots, odd
 }
 
 // pointer returns where a compression pointer points, of its first byte and what follows it, or
