@@ -26,7 +26,7 @@ func appendToldEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
 	dst = appendTold(dst, tagClientIp, tagClientPort, client, clientPort)
-	dst = appendSmall(append(dst, tagId...), uint32(m.ID))
+	dst = appendSmall(dst, tagId, uint32(m.ID))
 	return appendTold(dst, tagServerIp, tagServerPort, server, serverPort)
 }
 

@@ -18,7 +18,7 @@ func appendEDNS(dst []byte, tag string, e dnsmsg.EDNS) []byte {
 	if e.Version != 0 {
 		dst = appendUint(append(dst, tagEdnsVersion...), uint64(e.Version))
 	}
-	dst = appendSmall(append(dst, tagEdnsUdpSize...), uint32(e.UDPSize))
+	dst = appendSmall(dst, tagEdnsUdpSize, uint32(e.UDPSize))
 	if e.DO {
 		dst = append(dst, tagEdnsDo+yes...)
 	}

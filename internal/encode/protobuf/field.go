@@ -52,11 +52,11 @@ func appendUint(dst []byte, v uint64) []byte {
 	return binary.LittleEndian.AppendUint32(dst, x)[:len(dst)+n]
 }
 
-// appendSmall does the same for v below 1<<21, in fewer instructions, where it stands.
-func appendSmall(dst []byte, v uint32) []byte {
-	n := len(dst) + 1 + int((0x7f-v)>>31) + int((0x3fff-v)>>31)
+// appendSmall appends a tag of one byte and v, which is below 1<<21, in fewer instructions.
+func appendSmall(dst []byte, tag string, v uint32) []byte {
+	n := len(dst) + 2 + int((0x7f-v)>>31) + int((0x3fff-v)>>31)
 	x := v&0x7f | v<<1&0x7f00 | v<<2&0x7f0000 | (0x7f-v)>>31<<7 | (0x3fff-v)>>31<<15
-	return binary.LittleEndian.AppendUint32(dst, x)[:n]
+	return binary.LittleEndian.AppendUint32(dst, x<<8|uint32(tag[0]))[:n]
 }
 
 // open appends a tag and a byte for the length of what follows, at the offset that it returns.

@@ -26,8 +26,12 @@ var _ encode.Encoder = (*Encoder)(nil)
 type Encoder struct {
 	prefix []byte // what all records of the lane have
 
-	iface  string                         // the interface that origin shows
-	origin [dnsmsg.NoTransport + 1][]byte // transport and interface, for each dnsmsg.Transport
+	// What messages of the same kind have in common, from the prefix to the interface.
+	iface  string // the interface that common shows
+	common [32]struct {
+		key    uint32 // 0 when there is none
+		fields []byte
+	}
 
 	start   int // of the value in dst
 	max     int // bytes that questions and records may fill the value to
@@ -45,7 +49,6 @@ func New(id encode.Identity) *Encoder {
 	p = appendText(append(p, tagSensor...), id.Sensor)
 	p = appendText(append(p, tagRun...), id.Run)
 	e.prefix = appendUint(append(p, tagLane...), uint64(id.Lane))
-	e.setInterface("")
 	return e
 }
 
@@ -59,16 +62,21 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	edns, hasEDNS := m.EDNS()
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
 	e.max = encode.MaxValue - maxGrowth*len(edns.Options)
-	dst = append(appendUint(append(dst, tagSeq...), seq), tagSize...)
-	dst = append(appendUint(dst, uint64(m.Size)), tagTs...)
-	dst = binary.LittleEndian.AppendUint64(dst, uint64(m.Time))
-	dst = append(dst, e.prefix...)
-	if m.DNSTap == nil {
-		dst = appendEnds(appendHeader(appendKind(dst, m, t), m), m)
-	} else {
-		dst = appendToldEnds(appendHeader(appendToldKind(dst, m, t), m), m)
+	dst = binary.AppendUvarint(append(dst, tagSeq...), seq)
+	dst = appendUint(append(dst, tagSize...), uint64(m.Size))
+	dst = binary.LittleEndian.AppendUint64(append(dst, tagTs...), uint64(m.Time))
+	switch {
+	case m.DNSTap != nil:
+		dst = append(dst, e.commonOf(m, noKind)...)
+		dst = appendToldEnds(appendToldKind(dst, m, t), m)
+	case t != nil:
+		dst = append(dst, e.commonOf(m, noKind)...)
+		dst = appendEnds(appendPairing(dst, t), m)
+	default:
+		dst = append(dst, e.commonOf(m, encode.KindOf(m))...)
+		dst = appendEnds(dst, m)
 	}
-	dst = e.appendPath(dst, m)
+	dst = appendPath(dst, m)
 	if m.DNSTap != nil {
 		dst = appendDNSTap(dst, m.DNSTap)
 	}
@@ -93,44 +101,71 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	return dst
 }
 
-// setInterface makes the fields of all transports for messages from the interface name.
-func (e *Encoder) setInterface(name string) {
-	e.iface = name
-	for i := range e.origin {
-		p := e.origin[i][:0]
-		if t := dnsmsg.Transport(i); t != dnsmsg.NoTransport {
-			p = appendText(append(p, tagTransport...), t.String())
+// noKind is for messages whose kind stands elsewhere.
+const noKind = dnsmsg.NumKinds
+
+// commonOf returns what m has in common with most others: what is the same in all records of the
+// lane, its kind, header, transport and interface. They are put together when they change.
+func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) []byte {
+	if m.Interface != e.iface {
+		e.iface = m.Interface
+		for i := range e.common {
+			e.common[i].key = 0
 		}
-		if name != "" {
-			p = appendText(append(p, tagInterface...), name)
-		}
-		e.origin[i] = p
 	}
+	rcode := m.Rcode()
+	key := 1<<31 | uint32(m.Transport)<<28 | uint32(kind)<<24 | uint32(rcode>>4)<<16 | uint32(m.Flags)
+	c := &e.common[key*0x9e3779b1>>27] // a multiplicative hash, to five bits
+	if c.key != key {
+		c.key, c.fields = key, e.appendCommon(c.fields[:0], m, kind, rcode)
+	}
+	return c.fields
 }
 
-func appendKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
-	if t == nil {
-		return kinds[encode.KindOf(m)].append(dst)
+func (e *Encoder) appendCommon(dst []byte, m *dnsmsg.Message, kind dnsmsg.Kind, rcode uint16) []byte {
+	dst = append(dst, e.prefix...)
+	if kind != noKind {
+		dst = appendText(append(dst, tagKind...), kind.String())
 	}
-	return appendPairing(dst, t)
+	dst = appendText(append(dst, tagOpcode...), dnsmsg.OpcodeName(m.Opcode()))
+	dst, at := open(dst, tagRcode)
+	dst = seal(dnsmsg.AppendRcode(dst, rcode), at)
+	for _, f := range []struct {
+		flag uint16
+		tag  string
+	}{
+		{dnsmsg.FlagAA, tagAa}, {dnsmsg.FlagTC, tagTc}, {dnsmsg.FlagRD, tagRd},
+		{dnsmsg.FlagRA, tagRa}, {dnsmsg.FlagAD, tagAd}, {dnsmsg.FlagCD, tagCd},
+	} {
+		if m.Flags&f.flag != 0 {
+			dst = append(dst, f.tag+yes...)
+		}
+	}
+	if m.Transport != dnsmsg.NoTransport {
+		dst = appendText(append(dst, tagTransport...), m.Transport.String())
+	}
+	if m.Interface != "" {
+		dst = appendText(append(dst, tagInterface...), m.Interface)
+	}
+	return dst
 }
 
 // appendEnds appends addresses, ports and the id.
 func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
-	client, clientPort := m.Client()
-	server, serverPort := m.Server()
-	dst = append(appendAddr(append(dst, tagClientIp...), client), tagClientPort...)
-	dst = append(appendSmall(dst, uint32(clientPort)), tagId...)
-	dst = append(appendSmall(dst, uint32(m.ID)), tagServerIp...)
-	dst = append(appendAddr(dst, server), tagServerPort...)
-	return appendSmall(dst, uint32(serverPort))
+	client, server := &m.Src, &m.Dst
+	clientPort, serverPort := m.SrcPort, m.DstPort
+	if m.Response() {
+		client, server = server, client
+		clientPort, serverPort = serverPort, clientPort
+	}
+	dst = appendAddr(append(dst, tagClientIp...), *client)
+	dst = appendSmall(dst, tagClientPort, uint32(clientPort))
+	dst = appendSmall(dst, tagId, uint32(m.ID))
+	dst = appendAddr(append(dst, tagServerIp...), *server)
+	return appendSmall(dst, tagServerPort, uint32(serverPort))
 }
 
-func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
-	if m.Interface != e.iface {
-		e.setInterface(m.Interface)
-	}
-	dst = append(dst, e.origin[m.Transport&7]...)
+func appendPath(dst []byte, m *dnsmsg.Message) []byte {
 	if m.VLAN != 0 {
 		dst = appendUint(append(dst, tagVlan...), uint64(m.VLAN))
 	}
@@ -160,19 +195,6 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 		dst = appendAddr(append(dst, tagTunnelDstIp...), m.TunnelDst)
 	}
 	return dst
-}
-
-// appendHeader appends what the header says but for the id.
-func appendHeader(dst []byte, m *dnsmsg.Message) []byte {
-	dst = opcodes[m.Opcode()&15].append(dst)
-	if rcode := m.Rcode(); int(rcode) < len(rcodes) {
-		dst = rcodes[rcode].append(dst)
-	} else {
-		var at int
-		dst, at = open(dst, tagRcode)
-		dst = seal(dnsmsg.AppendRcode(dst, rcode), at)
-	}
-	return flags[m.Flags>>4&127].append(dst)
 }
 
 // maxMalformedBytes of a malformed message go into its record.

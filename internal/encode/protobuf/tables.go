@@ -10,51 +10,6 @@ import "github.com/dnsluice/dnsluice/internal/dnsmsg"
 // text is a length and what it counts, for the words below.
 func text(s string) string { return string(appendText(nil, s)) }
 
-// kinds are what a record can be about.
-var kinds = func() (table [dnsmsg.NumKinds]piece) {
-	for i := range table {
-		table[i] = pieceOf(tagKind + text(dnsmsg.Kind(i).String()))
-	}
-	return table
-}()
-
-// opcodes are all there are, with the names of the unknown ones.
-var opcodes = func() (table [16]piece) {
-	for i := range table {
-		table[i] = pieceOf(tagOpcode + text(dnsmsg.OpcodeName(uint8(i))))
-	}
-	return table
-}()
-
-// rcodes are the response codes that have names.
-var rcodes = func() (table [24]piece) {
-	for i := range table {
-		table[i] = pieceOf(tagRcode + text(string(dnsmsg.AppendRcode(nil, uint16(i)))))
-	}
-	return table
-}()
-
-// flags hold the flags in all their combinations, as they stand from bit 4 of the header's second
-// word on. The reserved bit is among them and not shown.
-var flags = func() (table [128]piece) {
-	for i := range table {
-		set := ""
-		for _, f := range []struct {
-			flag uint16
-			tag  string
-		}{
-			{dnsmsg.FlagAA, tagAa}, {dnsmsg.FlagTC, tagTc}, {dnsmsg.FlagRD, tagRd},
-			{dnsmsg.FlagRA, tagRa}, {dnsmsg.FlagAD, tagAd}, {dnsmsg.FlagCD, tagCd},
-		} {
-			if uint16(i)<<4&f.flag != 0 {
-				set += f.tag + yes
-			}
-		}
-		table[i] = pieceOf(set)
-	}
-	return table
-}()
-
 // sectionTags are the tags of records.
 type sectionTags [dnsmsg.Additional + 1]piece
 
