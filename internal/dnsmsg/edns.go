@@ -76,7 +76,7 @@ func (e EDNS) NextOption(off int) (code uint16, data []byte, next int, ok bool) 
 // PADDING.
 func AppendOptionData(dst []byte, code uint16, data []byte) []byte {
 	if code == OptionPadding {
-		return appendUint(dst, uint64(len(data)))
+		return AppendUint(dst, uint64(len(data)))
 	}
 	have := len(dst)
 	dst, ok := appendKnownOption(dst, code, data)
@@ -103,13 +103,13 @@ func appendKnownOption(dst []byte, code uint16, data []byte) (text []byte, ok bo
 			return dst, false
 		}
 		tenths := binary.BigEndian.Uint16(data)
-		dst = appendUint(dst, uint64(tenths/10))
+		dst = AppendUint(dst, uint64(tenths/10))
 		return append(dst, '.', '0'+byte(tenths%10)), true
 	case OptionExpire:
 		if len(data) != 4 {
 			return dst, false
 		}
-		return appendUint(dst, uint64(binary.BigEndian.Uint32(data))), true
+		return AppendUint(dst, uint64(binary.BigEndian.Uint32(data))), true
 	case OptionChain, OptionReport:
 		dst, next := AppendName(dst, data, 0) // data alone: there is nothing to point to
 		return dst, next == len(data)
@@ -183,7 +183,7 @@ func appendEDE(dst, data []byte) ([]byte, bool) {
 	if !ok {
 		return dst, false
 	}
-	dst = appendUint(dst, uint64(code))
+	dst = AppendUint(dst, uint64(code))
 	if name := EDEName(code); name != "" {
 		dst = append(append(append(dst, " ("...), name...), ')')
 	}

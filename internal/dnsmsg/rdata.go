@@ -82,7 +82,7 @@ func (m *Message) AppendData(dst []byte, rr *RR) []byte {
 
 func appendGeneric(dst, data []byte) []byte {
 	dst = append(dst, '\\', '#', ' ')
-	dst = appendUint(dst, uint64(len(data)))
+	dst = AppendUint(dst, uint64(len(data)))
 	if len(data) == 0 {
 		return dst
 	}
@@ -145,15 +145,15 @@ func (d *cursor) field(dst []byte, kind byte) []byte {
 	case '1':
 		return appendU8(dst, d.u8())
 	case '2':
-		return appendUint(dst, uint64(d.u16()))
+		return AppendUint(dst, uint64(d.u16()))
 	case '4':
-		return appendUint(dst, uint64(d.u32()))
+		return AppendUint(dst, uint64(d.u32()))
 	case '6':
 		hi := uint64(d.u16()) << 32
-		return appendUint(dst, hi|uint64(d.u32()))
+		return AppendUint(dst, hi|uint64(d.u32()))
 	case '8':
 		hi := uint64(d.u32()) << 32
-		return appendUint(dst, hi|uint64(d.u32()))
+		return AppendUint(dst, hi|uint64(d.u32()))
 	case 'a':
 		if b := d.take(4); b != nil {
 			return appendIPv4(dst, [4]byte(b))

@@ -80,7 +80,7 @@ func (d *cursor) blob(dst []byte, kind byte) []byte {
 		return dst
 	case 'B':
 		n := d.u16()
-		dst = appendUint(dst, uint64(n))
+		dst = AppendUint(dst, uint64(n))
 		if n > 0 {
 			dst = appendBase64(append(dst, ' '), d.take(int(n)))
 		}

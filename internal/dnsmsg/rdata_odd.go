@@ -64,7 +64,7 @@ func (d *cursor) loc(dst []byte) []byte {
 	} else {
 		altitude -= ground
 	}
-	dst = append(appendUint(dst, uint64(altitude/100)), '.')
+	dst = append(AppendUint(dst, uint64(altitude/100)), '.')
 	dst = append(appendTwo(dst, int(altitude%100)), 'm')
 	for _, precision := range [...]uint8{size, horizontal, vertical} {
 		dst = d.precision(append(dst, ' '), precision)
@@ -86,9 +86,9 @@ func (d *cursor) angle(dst []byte, v, limit uint32, positive, negative byte) []b
 		d.bad = true
 		return dst
 	}
-	dst = append(appendUint(dst, uint64(degrees)), ' ')
-	dst = append(appendUint(dst, uint64(v/60000%60)), ' ')
-	dst = append(appendUint(dst, uint64(v/1000%60)), '.')
+	dst = append(AppendUint(dst, uint64(degrees)), ' ')
+	dst = append(AppendUint(dst, uint64(v/60000%60)), ' ')
+	dst = append(AppendUint(dst, uint64(v/1000%60)), '.')
 	dst = append(dst, '0'+byte(v/100%10))
 	return append(appendTwo(dst, int(v%100)), ' ', sign)
 }
@@ -132,7 +132,7 @@ func (d *cursor) apl(dst []byte) []byte {
 		if length&0x80 != 0 {
 			dst = append(dst, '!')
 		}
-		dst = append(appendUint(dst, uint64(family)), ':')
+		dst = append(AppendUint(dst, uint64(family)), ':')
 		dst = appendPrefix(dst, part, size, prefix)
 	}
 	return dst
@@ -255,7 +255,7 @@ func (d *cursor) wks(dst []byte) []byte {
 	for i, b := range ports {
 		for bit := 0; b != 0; bit, b = bit+1, b<<1 {
 			if b&0x80 != 0 {
-				dst = appendUint(append(dst, ' '), uint64(i<<3|bit))
+				dst = AppendUint(append(dst, ' '), uint64(i<<3|bit))
 			}
 		}
 	}

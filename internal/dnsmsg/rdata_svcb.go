@@ -31,7 +31,7 @@ var keyNames = [...]string{
 // (RFC 9460, section 2.2). A parameter that is malformed makes the whole data so, as the RFC
 // wants it.
 func (d *cursor) svcb(dst []byte) []byte {
-	dst = append(appendUint(dst, uint64(d.u16())), ' ')
+	dst = append(AppendUint(dst, uint64(d.u16())), ' ')
 	dst = d.name(dst)
 	after := -1
 	for !d.bad && d.off < d.end {
@@ -78,7 +78,7 @@ func appendParam(dst []byte, key uint16, value []byte) (text []byte, ok bool) {
 		if len(value) != 2 {
 			return dst, false
 		}
-		return appendUint(dst, uint64(binary.BigEndian.Uint16(value))), true
+		return AppendUint(dst, uint64(binary.BigEndian.Uint16(value))), true
 	case keyIPv4Hint, keyIPv6Hint:
 		return appendHints(dst, value, key)
 	case keyECH:
@@ -105,7 +105,7 @@ func ascend(value []byte) bool {
 	return true
 }
 
-func appendU16(dst []byte, v uint16) []byte { return appendUint(dst, uint64(v)) }
+func appendU16(dst []byte, v uint16) []byte { return AppendUint(dst, uint64(v)) }
 
 // appendNumbers appends numbers of two bytes, separated by commas.
 func appendNumbers(dst, value []byte, one func([]byte, uint16) []byte) ([]byte, bool) {

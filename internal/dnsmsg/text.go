@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"slices"
 	"strconv"
 )
 
@@ -262,8 +263,12 @@ var decimals = func() (table [256]struct {
 	return table
 }()
 
-// appendIPv6 works as appendIPv4 does, with a word and a colon for each group.
+// appendIPv6 works as appendIPv4 does, with a word of up to four digits and a colon for each group.
 func appendIPv6(dst []byte, a [16]byte) []byte {
+	have := len(dst)
+	if cap(dst)-have < 48 {
+		dst = slices.Grow(dst, 48)
+	}
 	hi, lo := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
 	if hi == 0 && lo>>32 == 0xffff {
 		return appendIPv4(append(dst, "::ffff:"...), [4]byte(a[12:]))
@@ -271,33 +276,38 @@ func appendIPv6(dst []byte, a [16]byte) []byte {
 	if hi == 0 && lo>>32 == 0 && lo>>16 != 0 {
 		return appendIPv4(append(dst, "::"...), [4]byte(a[12:]))
 	}
-	zeros := 0
-	for i := range 8 {
-		if a[2*i]|a[2*i+1] == 0 {
-			zeros |= 1 << i
-		}
-	}
-	run := zeroRuns[zeros]
-	var text [72]byte
+	text := (*[48]byte)(dst[have : have+48])
+	run := zeroRuns[zeroGroups(hi)|zeroGroups(lo)<<4]
 	n := 0
 	for i := 0; i < 8; i++ {
 		if i == int(run.from) {
 			if i == 0 {
 				text[0], n = ':', 1
 			}
-			text[n&63] = ':'
+			text[n] = ':'
 			n++
 			i = int(run.to) - 1
 			continue
 		}
-		n = putHex16(&text, n, binary.BigEndian.Uint16(a[2*i:]))
-		text[n&63] = ':'
-		n++
+		groups := hi
+		if i >= 4 {
+			groups = lo
+		}
+		digits, zeros := hex16(uint16(bits.RotateLeft64(groups, 16*i+16)))
+		binary.BigEndian.PutUint64(text[n:], (digits<<8|':')<<((24+8*zeros)&63))
+		n += 5 - zeros
 	}
 	if run.to < 8 {
 		n--
 	}
-	return append(dst, text[:n]...)
+	return dst[:have+n]
+}
+
+// zeroGroups returns a bit for each of the four groups that is zero, the lowest for the first.
+func zeroGroups(groups uint64) uint8 {
+	const each = 0x0001_0001_0001_0001
+	zero := ^((groups&(0x7fff*each) + 0x7fff*each) | groups) & (0x8000 * each) >> 15
+	return uint8(zero * (1 | 1<<17 | 1<<34 | 1<<51) >> 48)
 }
 
 // zeroRuns gives, for each set of groups that are zero, the first of the longest runs of two or
@@ -320,18 +330,14 @@ var zeroRuns = func() (table [256]struct{ from, to uint8 }) {
 	return table
 }()
 
-// putHex16 stores a number in hexadecimal without leading zeros at n, and returns where it ends;
-// up to three bytes after that are written too. The four digits are made at once: spread to a
-// byte each, those above 9 moved on to the letters.
-func putHex16(text *[72]byte, n int, v uint16) int {
-	x := uint32(v)
+// hex16 returns a number as four hexadecimal digits, and how many of them are leading zeros. All are
+// made at once: spread to a byte each, those above 9 moved on to the letters.
+func hex16(v uint16) (digits uint64, zeros int) {
+	x := uint64(v)
 	x = (x<<8 | x) & 0x00ff00ff
 	x = (x<<4 | x) & 0x0f0f0f0f
 	letters := (x + 0x06060606) >> 4 & 0x01010101
-	x += 0x30303030 + letters*('a'-'9'-1)
-	digits := (bits.Len16(v|1) + 3) / 4
-	binary.BigEndian.PutUint32(text[n&63:], x<<(8*(4-uint(digits))&31))
-	return n + digits
+	return x + 0x30303030 + letters*('a'-'9'-1), bits.LeadingZeros16(v|1) / 4
 }
 
 const (
@@ -341,8 +347,8 @@ const (
 
 // appendHex16 appends a number in hexadecimal without leading zeros.
 func appendHex16(dst []byte, v uint16) []byte {
-	var text [72]byte
-	return append(dst, text[:putHex16(&text, 0, v)]...)
+	digits, zeros := hex16(v)
+	return binary.BigEndian.AppendUint32(dst, uint32(digits)<<(8*zeros))[:len(dst)+4-zeros]
 }
 
 // appendHex appends bytes in hexadecimal with the digits given.
@@ -367,7 +373,34 @@ func appendU8(dst []byte, v uint8) []byte {
 	return append(dst, '0'+v)
 }
 
-func appendUint(dst []byte, v uint64) []byte { return strconv.AppendUint(dst, v, 10) }
+// digits returns the eight decimal digits of v, which is below 100,000,000, one in a byte, the
+// first in the lowest: first the two numbers of four digits that v consists of, then the four of
+// two in those, then the digits. The divisions by 100 and 10 are multiplications that are exact
+// for numbers so small.
+func digits(v uint64) uint64 {
+	v = v/1e4 | v%1e4<<32
+	q := v * 10486 >> 20 & 0x0000007f_0000007f
+	v = q | (v-q*100)<<16
+	q = v * 103 >> 10 & 0x000f_000f_000f_000f
+	return q | (v-q*10)<<8
+}
+
+// AppendUint appends v in decimal. Eight characters are stored and those behind the number cut
+// off, without a branch for how many digits there are: the numbers of DNS have one to five,
+// unforeseeably.
+func AppendUint(dst []byte, v uint64) []byte {
+	if v >= 1e8 {
+		return AppendDigits(strconv.AppendUint(dst, v/1e8, 10), v%1e8)
+	}
+	d := digits(v)
+	zeros := bits.TrailingZeros64(d|1<<56) / 8 // of eight digits the last always stays
+	return binary.LittleEndian.AppendUint64(dst, (d|'0'*each)>>(zeros*8))[:len(dst)+8-zeros]
+}
+
+// AppendDigits appends all eight digits of v, which is below 100,000,000.
+func AppendDigits(dst []byte, v uint64) []byte {
+	return binary.LittleEndian.AppendUint64(dst, digits(v)|'0'*each)
+}
 
 // The tables say for each byte what it is written as; 0 is an escape.
 var (

@@ -4,7 +4,9 @@ package dnsmsg
 
 import (
 	"bytes"
+	"fmt"
 	"net/netip"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -192,5 +194,29 @@ func TestEveryByteAtEveryPlaceOfALabel(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+func TestNumbersAreWrittenAsStrconvDoes(t *testing.T) {
+	check := func(v uint64) {
+		if got := string(AppendUint([]byte("x"), v)); got != "x"+strconv.FormatUint(v, 10) {
+			t.Fatalf("%d is %s", v, got)
+		}
+		v %= 1e8
+		if got := string(AppendDigits(nil, v)); got != fmt.Sprintf("%08d", v) {
+			t.Fatalf("%d is %s", v, got)
+		}
+	}
+	for v := range uint64(100_000) {
+		check(v)
+		check(v * 1009)      // the four digits before
+		check(99999999 - v)  // the largest of eight
+		check(v * v * 7919)  // more than eight
+		check(1<<64 - 1 - v) // the largest
+	}
+	for power := uint64(1); power < 1e19; power *= 10 {
+		check(power - 1)
+		check(power)
+		check(power + 1)
 	}
 }

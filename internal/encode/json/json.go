@@ -8,7 +8,6 @@
 package json
 
 import (
-	"encoding/binary"
 	"math"
 	"time"
 
@@ -112,7 +111,7 @@ func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 	}
 	dst = e.secondTxt.append(dst)
 	dst = append(dst, '0'+byte(nano/1e8))
-	return binary.LittleEndian.AppendUint64(dst, digits(uint64(nano%1e8))|ascii)
+	return dnsmsg.AppendDigits(dst, uint64(nano%1e8))
 }
 
 // setInterface makes the texts of all transports for messages from the interface name.

@@ -4,9 +4,10 @@ package json
 
 import (
 	"encoding/binary"
-	"math/bits"
 	"slices"
 	"unicode/utf16"
+
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
 // piece is a constant text of up to 47 bytes. It is copied as a whole, in three moves, and cut to
@@ -31,33 +32,7 @@ func (p *piece) append(dst []byte) []byte {
 	return dst[:n+int(p.n)]
 }
 
-// ascii makes eight digits eight characters.
-const ascii = 0x3030303030303030
-
-// digits returns the eight decimal digits of v, which is below 100,000,000, one in a byte, the
-// first in the lowest: first the two numbers of four digits that v consists of, then the four of
-// two in those, then the digits. The divisions by 100 and 10 are multiplications that are exact
-// for numbers so small.
-func digits(v uint64) uint64 {
-	v = v/1e4 | v%1e4<<32
-	q := v * 10486 >> 20 & 0x0000007f_0000007f
-	v = q | (v-q*100)<<16
-	q = v * 103 >> 10 & 0x000f_000f_000f_000f
-	return q | (v-q*10)<<8
-}
-
-// appendUint appends v in decimal. Eight characters are stored and those behind the number cut
-// off, without a branch for how many digits there are: the numbers of DNS have one to five,
-// unforeseeably.
-func appendUint(dst []byte, v uint64) []byte {
-	if v >= 1e8 {
-		dst = appendUint(dst, v/1e8)
-		return binary.LittleEndian.AppendUint64(dst, digits(v%1e8)|ascii)
-	}
-	d := digits(v)
-	zeros := bits.TrailingZeros64(d|1<<56) / 8 // of eight digits the last always stays
-	return binary.LittleEndian.AppendUint64(dst, (d|ascii)>>(zeros*8))[:len(dst)+8-zeros]
-}
+func appendUint(dst []byte, v uint64) []byte { return dnsmsg.AppendUint(dst, v) }
 
 // escape makes the presentation text from the offset from on a JSON string's content: each quote
 // and backslash gets a backslash. There are no other bytes in it that JSON minds.
