@@ -266,8 +266,8 @@ var decimals = func() (table [256]struct {
 // appendIPv6 works as appendIPv4 does, with a word of up to four digits and a colon for each group.
 func appendIPv6(dst []byte, a [16]byte) []byte {
 	have := len(dst)
-	if cap(dst)-have < 48 {
-		dst = slices.Grow(dst, 48)
+	if cap(dst)-have < 72 {
+		dst = slices.Grow(dst, 72)
 	}
 	hi, lo := binary.BigEndian.Uint64(a[:8]), binary.BigEndian.Uint64(a[8:])
 	if hi == 0 && lo>>32 == 0xffff {
@@ -276,7 +276,7 @@ func appendIPv6(dst []byte, a [16]byte) []byte {
 	if hi == 0 && lo>>32 == 0 && lo>>16 != 0 {
 		return appendIPv4(append(dst, "::"...), [4]byte(a[12:]))
 	}
-	text := (*[48]byte)(dst[have : have+48])
+	text := (*[72]byte)(dst[have : have+72])
 	run := zeroRuns[zeroGroups(hi)|zeroGroups(lo)<<4]
 	n := 0
 	for i := 0; i < 8; i++ {
@@ -284,7 +284,7 @@ func appendIPv6(dst []byte, a [16]byte) []byte {
 			if i == 0 {
 				text[0], n = ':', 1
 			}
-			text[n] = ':'
+			text[n&63] = ':'
 			n++
 			i = int(run.to) - 1
 			continue
@@ -294,7 +294,7 @@ func appendIPv6(dst []byte, a [16]byte) []byte {
 			groups = lo
 		}
 		digits, zeros := hex16(uint16(bits.RotateLeft64(groups, 16*i+16)))
-		binary.BigEndian.PutUint64(text[n:], (digits<<8|':')<<((24+8*zeros)&63))
+		binary.BigEndian.PutUint64(text[n&63:], (digits<<8|':')<<((24+8*zeros)&63))
 		n += 5 - zeros
 	}
 	if run.to < 8 {
@@ -330,8 +330,8 @@ var zeroRuns = func() (table [256]struct{ from, to uint8 }) {
 	return table
 }()
 
-// hex16 returns a number as four hexadecimal digits, and how many of them are leading zeros. All are
-// made at once: spread to a byte each, those above 9 moved on to the letters.
+// hex16 returns a number as four hexadecimal digits, and how many of them are leading zeros. All
+// are made at once: spread to a byte each, those above 9 moved on to the letters.
 func hex16(v uint16) (digits uint64, zeros int) {
 	x := uint64(v)
 	x = (x<<8 | x) & 0x00ff00ff

@@ -48,7 +48,7 @@ func (o *Options) Shown(code uint16, data []byte, off int) bool {
 	case dnsmsg.OptionPadding:
 		at = &o.Padding
 	case dnsmsg.OptionECS:
-		var scratch [64]byte
+		var scratch [128]byte
 		if _, _, ok := dnsmsg.AppendECS(scratch[:0], data); !ok {
 			return false
 		}

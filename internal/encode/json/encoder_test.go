@@ -57,6 +57,16 @@ func TestEveryTypeAndClassIsShown(t *testing.T) {
 	}
 }
 
+func TestDataOfAThatIsNoAddressIsEscaped(t *testing.T) {
+	for _, rr := range []string{
+		record("\x01a\x00", 1, 3, "\x03a.b\x00\x00\x07"), // of Chaosnet: a name and a number
+		record("\x01a\x00", 1, 1, "short"),
+	} {
+		m := message(header(aResponse, 0, 1, 0, 0, rr), nil)
+		sound(t, value(m), m)
+	}
+}
+
 func TestTimesFollowEachOtherInAnyOrder(t *testing.T) {
 	enc := json.New(lane3)
 	for _, nanos := range []int64{-1, 0, 1, 999_999_999, 1_000_000_000, -1_000_000_000, -1_000_000_001,

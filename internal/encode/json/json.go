@@ -9,6 +9,7 @@ package json
 
 import (
 	"math"
+	"strconv"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
@@ -27,6 +28,14 @@ type Encoder struct {
 
 	iface     string                         // the interface that originTxt shows
 	originTxt [dnsmsg.NoTransport + 1][]byte // transport and interface, for each dnsmsg.Transport
+
+	servers encode.Servers
+
+	// What headers of the same flags have in common, from the opcode to the key of the size.
+	headers [32]struct {
+		key  uint32 // 0 when there is none
+		text []byte
+	}
 
 	start   int // of the value in dst
 	max     int // bytes that questions and records may fill the value to
@@ -65,7 +74,7 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	dst = appendUint(dst, seq)
 	dst = e.appendTime(dst, m.Time)
 	if m.DNSTap == nil {
-		dst = appendEnds(appendKind(dst, m, t), m)
+		dst = e.appendEnds(appendKind(dst, m, t), m)
 	} else {
 		dst = appendToldEnds(appendToldKind(dst, m, t), m)
 	}
@@ -73,7 +82,8 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	if m.DNSTap != nil {
 		dst = appendDNSTap(dst, m.DNSTap)
 	}
-	dst = appendHeader(dst, m)
+	dst = append(appendUint(append(dst, keyId...), uint64(m.ID)), e.headerOf(m)...)
+	dst = appendUint(dst, uint64(m.Size))
 	body := len(dst)
 	if t == nil {
 		dst = e.appendQuestions(dst, m)
@@ -138,12 +148,12 @@ func appendKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 }
 
 // appendEnds appends addresses and ports, from the client's address on.
-func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
+func (e *Encoder) appendEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, clientPort := m.Client()
 	server, serverPort := m.Server()
 	dst = dnsmsg.AppendAddr(dst, client)
 	dst = appendUint(append(dst, `"`+keyClientPort...), uint64(clientPort))
-	dst = dnsmsg.AppendAddr(append(dst, keyServerIp+`"`...), server)
+	dst = e.servers.Append(append(dst, keyServerIp+`"`...), server)
 	return appendUint(append(dst, `"`+keyServerPort...), uint64(serverPort))
 }
 
@@ -182,17 +192,30 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 	return dst
 }
 
-func appendHeader(dst []byte, m *dnsmsg.Message) []byte {
-	dst = appendUint(append(dst, keyId...), uint64(m.ID))
-	dst = opcodes[m.Opcode()&15].append(dst)
-	if rcode := m.Rcode(); int(rcode) < len(rcodes) {
-		dst = rcodes[rcode].append(dst)
-	} else {
-		dst = append(dnsmsg.AppendRcode(append(dst, '"'), rcode), '"')
+// headerOf returns what the header says, put together when it changes.
+func (e *Encoder) headerOf(m *dnsmsg.Message) []byte {
+	rcode := m.Rcode()
+	key := 1<<31 | uint32(rcode)<<16 | uint32(m.Flags)
+	h := &e.headers[key*0x9e3779b1>>27] // a multiplicative hash, to five bits
+	if h.key != key {
+		h.key, h.text = key, appendHeader(h.text[:0], m, rcode)
 	}
-	dst = upperFlags[m.Flags>>8&7].append(dst)
-	dst = lowerFlags[m.Flags>>4&15].append(dst)
-	return appendUint(dst, uint64(m.Size))
+	return h.text
+}
+
+func appendHeader(dst []byte, m *dnsmsg.Message, rcode uint16) []byte {
+	dst = append(append(dst, keyOpcode+`"`...), dnsmsg.OpcodeName(m.Opcode())...)
+	dst = append(dnsmsg.AppendRcode(append(dst, `"`+keyRcode+`"`...), rcode), '"')
+	for _, f := range []struct {
+		key  string
+		flag uint16
+	}{
+		{keyAa, dnsmsg.FlagAA}, {keyTc, dnsmsg.FlagTC}, {keyRd, dnsmsg.FlagRD},
+		{keyRa, dnsmsg.FlagRA}, {keyAd, dnsmsg.FlagAD}, {keyCd, dnsmsg.FlagCD},
+	} {
+		dst = strconv.AppendBool(append(dst, f.key...), m.Flags&f.flag != 0)
+	}
+	return append(dst, keySize...)
 }
 
 // maxMalformedBytes of a malformed message go into its record.

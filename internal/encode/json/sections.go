@@ -94,7 +94,10 @@ func (e *Encoder) appendRR(dst []byte, m *dnsmsg.Message, rr *dnsmsg.RR) []byte 
 	dst = appendUint(dst, uint64(rr.TTL))
 	dst = append(dst, keyRrData+`"`...)
 	data := len(dst)
-	dst = escape(m.AppendData(dst, rr), data)
+	dst = m.AppendData(dst, rr)
+	if rr.Type != dnsmsg.TypeA || rr.Class != dnsmsg.ClassIN || dst[data] == '\\' {
+		dst = escape(dst, data) // only an address is known to have nothing to escape
+	}
 	return append(dst, `"}`...)
 }
 

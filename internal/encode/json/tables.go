@@ -2,11 +2,7 @@
 
 package json
 
-import (
-	"strconv"
-
-	"github.com/dnsluice/dnsluice/internal/dnsmsg"
-)
+import "github.com/dnsluice/dnsluice/internal/dnsmsg"
 
 // The texts below are what stands between two values of a record, put together once from the
 // keys and the mnemonics.
@@ -18,41 +14,6 @@ var kinds = func() (table [dnsmsg.NumKinds]piece) {
 	}
 	return table
 }()
-
-// opcodes lead from the id to the response code.
-var opcodes = func() (table [16]piece) {
-	for i := range table {
-		table[i] = pieceOf(keyOpcode + `"` + dnsmsg.OpcodeName(uint8(i)) + `"` + keyRcode)
-	}
-	return table
-}()
-
-// rcodes are the response codes that have names, in quotes.
-var rcodes = func() (table [24]piece) {
-	for i := range table {
-		table[i] = pieceOf(`"` + string(dnsmsg.AppendRcode(nil, uint16(i))) + `"`)
-	}
-	return table
-}()
-
-// upperFlags and lowerFlags hold the flags in all their combinations. The lower ones have the
-// reserved bit among them, which is not shown, and lead to the size.
-var (
-	upperFlags = func() (table [8]piece) {
-		for i := range table {
-			table[i] = pieceOf(flag(keyAa, i>>2) + flag(keyTc, i>>1) + flag(keyRd, i))
-		}
-		return table
-	}()
-	lowerFlags = func() (table [16]piece) {
-		for i := range table {
-			table[i] = pieceOf(flag(keyRa, i>>3) + flag(keyAd, i>>1) + flag(keyCd, i) + keySize)
-		}
-		return table
-	}()
-)
-
-func flag(key string, bit int) string { return key + strconv.FormatBool(bit&1 != 0) }
 
 // sectionPieces lead into the first record of a section.
 type sectionPieces [dnsmsg.Additional + 1]piece

@@ -89,7 +89,9 @@ func sealLong(dst []byte, at int) []byte {
 // appendAddr appends the length and the text of an address.
 func appendAddr(dst []byte, a netip.Addr) []byte {
 	at := len(dst)
-	return seal(dnsmsg.AppendAddr(append(dst, empty...), a), at)
+	dst = dnsmsg.AppendAddr(append(dst, empty...), a)
+	dst[at] = byte(len(dst) - at - 1)
+	return dst
 }
 
 // appendText appends the length and the bytes of s. It is for the few strings that are not made of

@@ -33,6 +33,8 @@ type Encoder struct {
 		fields []byte
 	}
 
+	servers encode.Servers
+
 	start   int // of the value in dst
 	max     int // bytes that questions and records may fill the value to
 	omitted int // questions and records left out of this value
@@ -71,10 +73,10 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 		dst = appendToldEnds(appendToldKind(dst, m, t), m)
 	case t != nil:
 		dst = append(dst, e.commonOf(m, noKind)...)
-		dst = appendEnds(appendPairing(dst, t), m)
+		dst = e.appendEnds(appendPairing(dst, t), m)
 	default:
 		dst = append(dst, e.commonOf(m, encode.KindOf(m))...)
-		dst = appendEnds(dst, m)
+		dst = e.appendEnds(dst, m)
 	}
 	dst = appendPath(dst, m)
 	if m.DNSTap != nil {
@@ -122,7 +124,9 @@ func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) []byte {
 	return c.fields
 }
 
-func (e *Encoder) appendCommon(dst []byte, m *dnsmsg.Message, kind dnsmsg.Kind, rcode uint16) []byte {
+func (e *Encoder) appendCommon(
+	dst []byte, m *dnsmsg.Message, kind dnsmsg.Kind, rcode uint16,
+) []byte {
 	dst = append(dst, e.prefix...)
 	if kind != noKind {
 		dst = appendText(append(dst, tagKind...), kind.String())
@@ -151,7 +155,7 @@ func (e *Encoder) appendCommon(dst []byte, m *dnsmsg.Message, kind dnsmsg.Kind, 
 }
 
 // appendEnds appends addresses, ports and the id.
-func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
+func (e *Encoder) appendEnds(dst []byte, m *dnsmsg.Message) []byte {
 	client, server := &m.Src, &m.Dst
 	clientPort, serverPort := m.SrcPort, m.DstPort
 	if m.Response() {
@@ -161,7 +165,9 @@ func appendEnds(dst []byte, m *dnsmsg.Message) []byte {
 	dst = appendAddr(append(dst, tagClientIp...), *client)
 	dst = appendSmall(dst, tagClientPort, uint32(clientPort))
 	dst = appendSmall(dst, tagId, uint32(m.ID))
-	dst = appendAddr(append(dst, tagServerIp...), *server)
+	dst, at := open(dst, tagServerIp)
+	dst = e.servers.Append(dst, *server)
+	dst[at] = byte(len(dst) - at - 1)
 	return appendSmall(dst, tagServerPort, uint32(serverPort))
 }
 
