@@ -82,7 +82,7 @@ func (in *Intake) Value(t int64, key []byte) []byte {
 		in.dropped[in.lack()]++
 		return nil
 	}
-	in.ms, in.key = time.Unix(0, t).UnixMilli(), key
+	in.ms, in.key = t/int64(time.Millisecond), key
 	if in.ms < in.oldest || in.ms > in.newest && in.ahead() {
 		in.ms = in.now
 		in.redated++

@@ -64,10 +64,8 @@ type Batch struct {
 	base  int64 // ms, of the first record
 	max   int64 // ms, the newest
 
-	gap   int    // bytes of framing that Value left free before the value
-	delta uint64 // zigzag of the timestamp delta that Value was told
-	key   []byte // that KeyedValue was told, borrowed until Commit; nil is none
-	klen  int    // bytes of the key and its length
+	ms   int64  // the time stamp that Value was told
+	head []byte // the framing before the value, from its length, which is not known yet, to its key
 
 	place  Place
 	arena  []byte  // from its start, once the batch has been split; else nil
@@ -100,65 +98,62 @@ func (b *Batch) Newest() int64 { return b.max }
 // Value returns the free end of the arena, an empty slice at the place where the value of the
 // next record belongs, for an encoder to append to. ms is the record's time stamp. The value
 // must be handed back with Commit before the next call, or it is forgotten.
-//
-// The framing before a value contains its length, which is not known yet. Value leaves room for
-// lengths of two bytes, which are those of values from about 60 to 8,000 bytes; Commit moves
-// the value by a byte or two when it turned out otherwise.
 func (b *Batch) Value(ms int64) []byte { return b.KeyedValue(ms, nil) }
 
-// KeyedValue is Value for a record with a key, which is borrowed until Commit. A key that is nil is
-// none.
+// lengthRoom is what is left free for each of the two lengths that are not known before the value
+// is: that of the record and that of the value. Values from about 60 to 8,000 bytes need just
+// that; Commit moves others by a byte or two.
+const lengthRoom = 2
+
+// KeyedValue is Value for a record with a key. A key that is nil is none.
 func (b *Batch) KeyedValue(ms int64, key []byte) []byte {
 	if b.count == 0 {
 		b.base, b.max = ms, ms
 	}
-	b.key, b.klen = key, 1
-	if key != nil {
-		b.klen = varintLen(uint64(len(key))<<1) + len(key)
+	b.ms = ms
+	// In the arena, unless that is full.
+	head := append(b.buf[len(b.buf):len(b.buf):b.limit], 0, 0, 0) // lengthRoom, attributes
+	head = binary.AppendUvarint(head, zigzag(ms-b.base))
+	head = binary.AppendUvarint(head, uint64(b.count)<<1)
+	if key == nil {
+		head = append(head, nullKey)
+	} else {
+		head = append(binary.AppendUvarint(head, uint64(len(key))<<1), key...)
 	}
-	b.delta = zigzag(ms - b.base)
-	b.gap = 2 + 1 + varintLen(b.delta) + varintLen(uint64(b.count)<<1) + b.klen + 2
-	at := min(len(b.buf)+b.gap, b.limit)
-	return b.buf[at:at:b.limit]
+	b.head = head
+	// What does not outgrow the slice fits into the batch, however long its lengths are.
+	const rest = 2*(binary.MaxVarintLen32-lengthRoom) + 1
+	end := max(cap(head)-rest, 0)
+	at := min(len(head)+lengthRoom, end)
+	return head[at:at:end]
 }
 
 // Commit makes value the next record. value is what was appended to the slice that Value
 // returned; it may have outgrown the arena. Commit returns false, and leaves the batch as it
 // was, when the record does not fit: seal this batch and put the value into another.
 func (b *Batch) Commit(value []byte) bool {
+	fixed := b.head[lengthRoom:]
 	vlen := uint64(len(value)) << 1
-	offset := uint64(b.count) << 1
-	body := 1 + varintLen(b.delta) + varintLen(offset) + b.klen + varintLen(vlen) + len(value) + 1
+	body := len(fixed) + varintLen(vlen) + len(value) + 1
 	start := len(b.buf)
-	at := start + varintLen(uint64(body)<<1) + body - len(value) - 1
+	from := start + varintLen(uint64(body)<<1)
+	at := from + len(fixed) + varintLen(vlen)
 	end := at + len(value) + 1
 	if end > b.limit {
 		return false
 	}
 	arena := b.buf[:end]
-	if !b.inPlace(value, at) {
+	if len(value) == 0 || &value[0] != &arena[at] { // the lengths do not take the room they have
 		copy(arena[at:], value)
+		copy(arena[from:], fixed)
 	}
-	head := binary.AppendUvarint(arena[:start], uint64(body)<<1)
-	head = append(head, 0)
-	head = binary.AppendUvarint(head, b.delta)
-	head = binary.AppendUvarint(head, offset)
-	if b.key == nil {
-		head = append(head, nullKey)
-	} else {
-		head = append(binary.AppendUvarint(head, uint64(len(b.key))<<1), b.key...)
-	}
-	binary.AppendUvarint(head, vlen)
+	binary.PutUvarint(arena[start:], uint64(body)<<1)
+	binary.PutUvarint(arena[from+len(fixed):], vlen)
 	arena[end-1] = 0
 	b.buf = arena
 	b.count++
-	b.max = max(b.max, b.base+unzigzag(b.delta))
+	b.max = max(b.max, b.ms)
 	return true
-}
-
-// inPlace tells whether value stands where it belongs already.
-func (b *Batch) inPlace(value []byte, at int) bool {
-	return len(value) > 0 && &value[0] == &b.buf[:b.limit][at]
 }
 
 // Redate moves all time stamps of the batch by the same distance, so that the newest becomes ms.

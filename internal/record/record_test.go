@@ -167,6 +167,38 @@ func TestAFullBatchRefusesARecordAndStaysWhole(t *testing.T) {
 	}
 }
 
+func TestAValueThatFitsItsSliceFitsTheBatch(t *testing.T) {
+	// Else it would stand in an arena that somebody else has once the batch is sealed.
+	for _, limit := range []int{150, 1000, 20_000} {
+		p := NewPool(1, limit)
+		for before := range 100 {
+			b := p.TryGet()
+			b.Commit(append(b.Value(5), make([]byte, before)...))
+			value := b.KeyedValue(-1<<40, []byte("key"))
+			if value = append(value, make([]byte, cap(value))...); !b.Commit(value) {
+				t.Errorf("limit %d: %d bytes after %d were refused", limit, len(value), before)
+			}
+			seal(t, None, p, b)
+			if entries := recordsOf(t, b); len(entries) != 2 || len(entries[1]) != len(value) {
+				t.Errorf("limit %d: %d records after %d bytes", limit, len(entries), before)
+			}
+			p.Put(b)
+		}
+	}
+}
+
+// recordsOf returns the values in a sealed batch.
+func recordsOf(t *testing.T, b *Batch) (values []string) {
+	t.Helper()
+	if err := Each(b.Bytes(), func(_ int64, value []byte) error {
+		values = append(values, string(value))
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return values
+}
+
 func TestIncompressibleRecordsStayAsTheyAre(t *testing.T) {
 	noise := make([]byte, 90_000)
 	rand.NewChaCha8([32]byte{1}).Read(noise)
