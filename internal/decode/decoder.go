@@ -199,12 +199,13 @@ func (d *Decoder) fromTCP(path *dnsmsg.Message, wire []byte, size int) {
 }
 
 // takesPorts notes the ports, which begin both transport headers, and tells whether the packet
-// is DNS by one of them.
+// is DNS by one of them. The lower one is asked for first: it is nearly always the server's, and so
+// in the cache, where the bits of clients' ports are not.
 func (d *Decoder) takesPorts(b []byte) bool {
 	m := &d.message
 	m.SrcPort = binary.BigEndian.Uint16(b)
 	m.DstPort = binary.BigEndian.Uint16(b[2:])
-	return d.ports.has(m.SrcPort) || d.ports.has(m.DstPort)
+	return d.ports.has(min(m.SrcPort, m.DstPort)) || d.ports.has(max(m.SrcPort, m.DstPort))
 }
 
 // parse reads one message, which was size bytes long on the wire, and emits it.
