@@ -5,8 +5,6 @@ package record
 import (
 	"context"
 	"sync"
-
-	"github.com/klauspost/compress/s2"
 )
 
 // Pool is the memory of the path after encode: a fixed number of arenas, each holding one
@@ -29,7 +27,7 @@ type Pool struct {
 
 // ArenaSize returns the bytes that a batch of at most limit bytes of records occupies: what
 // the worst outcome of compressing it needs.
-func ArenaSize(limit int) int { return HeaderLen + s2.MaxEncodedLen(limit) }
+func ArenaSize(limit int) int { return HeaderLen + snappyRoom(limit) }
 
 // NewPool returns a pool of n batches of at most limit bytes of records before compression.
 func NewPool(n, limit int) *Pool {

@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -216,6 +217,28 @@ func TestIncompressibleRecordsStayAsTheyAre(t *testing.T) {
 				t.Errorf("attributes %d, %d bytes", rb.Attributes, len(got[0].value))
 			}
 		})
+	}
+}
+
+func TestSnappyNeedsNoMoreThanItsRoomForAnyPieces(t *testing.T) {
+	noise := make([]byte, 3*snappyPiece+1)
+	rand.NewChaCha8([32]byte{1}).Read(noise)
+	text := bytes.Repeat([]byte("it compresses well. "), len(noise)/20+1)[:len(noise)]
+	mixed := slices.Concat(noise[:snappyPiece], text[:snappyPiece], noise[:snappyPiece+1])
+	const before = "what stands before the records"
+	for i, all := range [][]byte{noise, text, mixed} {
+		for _, n := range []int{0, 1, 2, 59, 60, 127, 128, 70_000, snappyPiece - 1, snappyPiece,
+			snappyPiece + 1, 2*snappyPiece - 1, 2 * snappyPiece, 2*snappyPiece + 60, len(all)} {
+			src := all[:n]
+			dst := append(make([]byte, 0, len(before)+snappyRoom(n)), before...)
+			got := appendSnappy(dst, src)
+			if &got[0] != &dst[0] || string(got[:len(before)]) != before {
+				t.Errorf("input %d: %d bytes: the room was left", i, n)
+			}
+			if plain, err := snappy.Decode(nil, got[len(before):]); err != nil || !bytes.Equal(plain, src) {
+				t.Errorf("input %d: %d bytes do not come back: %v", i, n, err)
+			}
+		}
 	}
 }
 

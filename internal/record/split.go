@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -188,7 +187,7 @@ func (s *Splitter) add(p *part, f frame, base int64) {
 func (s *Splitter) seal(out []byte, p *part, records []byte) ([]byte, error) {
 	c, codec := s.compressor, s.compressor.codec
 	var packed []byte
-	if s2.MaxEncodedLen(len(records)) <= cap(c.spare)-HeaderLen { // else it came from a larger pool
+	if snappyRoom(len(records)) <= cap(c.spare)-HeaderLen { // else it came from a larger pool
 		packed = c.compress(c.spare[:HeaderLen], records)
 	}
 	if packed == nil || len(packed)-HeaderLen >= len(records) {
