@@ -11,10 +11,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/kversion"
@@ -131,6 +131,9 @@ type Client struct {
 	seen    *seen
 	closed  atomic.Bool
 	topicID atomic.Pointer[[16]byte] // since Produce v13, topics are named by id (KIP-516)
+
+	mu       sync.Mutex         // guards the following
+	couriers map[int32]*courier // by node
 }
 
 // New returns a client of a cluster of its own. It connects to nobody yet, so the cluster need
@@ -174,7 +177,7 @@ func (c *Cluster) client() (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: brokers %v: %w", cfg.Brokers, err)
 	}
-	return &Client{cfg: cfg, cl: cl, link: c.link, seen: seen}, nil
+	return &Client{cfg: cfg, cl: cl, link: c.link, seen: seen, couriers: map[int32]*courier{}}, nil
 }
 
 // Connections returns the evidence about every connection that is open now.
@@ -244,41 +247,22 @@ func (e errPause) Error() string {
 		e.left.Round(time.Millisecond))
 }
 
-// Produce implements deliver.Producer. With AcksNone it returns nil when the kernel has taken the
-// batch; a broker's opinion of it is never known.
+// Produce implements deliver.Producer. Batches for one node may share a request. With AcksNone each
+// has its own, and Produce returns nil when the kernel has taken it; a broker's opinion of it is
+// never known.
 func (c *Client) Produce(ctx context.Context, node, partition int32, batch []byte) error {
-	where := fmt.Sprintf("broker %d, partition %d", node, partition)
-	if err := c.breathe(ctx, node); err != nil {
-		return &deliver.Fault{State: deliver.Throttled, Verdict: deliver.Unsent, Where: where,
-			Err: err}
-	}
-	if c.cfg.Acks == AcksNone {
-		return c.throw(ctx, node, partition, batch, where)
-	}
-	req := c.produceRequest(partition, batch)
-	resp, err := c.cl.Broker(int(node)).Request(ctx, req)
-	if sent := req.revoke(); err != nil {
-		verdict := deliver.Unsent
-		if sent {
-			verdict = deliver.Unknown
+	for {
+		if err := c.breathe(ctx, node); err != nil {
+			return &deliver.Fault{State: deliver.Throttled, Verdict: deliver.Unsent,
+				Where: where(node, partition), Err: err}
 		}
-		return c.brokerFault(node, err, verdict, where)
+		if c.cfg.Acks == AcksNone {
+			return c.throw(ctx, node, partition, batch)
+		}
+		if err := c.courier(node).carry(ctx, partition, batch); err != errPaused {
+			return err
+		}
 	}
-	answer, ok := resp.(*kmsg.ProduceResponse)
-	if !ok || len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 ||
-		answer.Topics[0].Partitions[0].Partition != partition {
-		return &deliver.Fault{State: deliver.BrokerError, Verdict: deliver.Unknown, Where: where,
-			Err: errors.New("the answer is not about the batch that was sent")}
-	}
-	p := &answer.Topics[0].Partitions[0]
-	if p.ErrorCode == 0 || p.ErrorCode == kerr.DuplicateSequenceNumber.Code {
-		return nil // a duplicate is there already: that is what was wanted
-	}
-	f := codeFault(p.ErrorCode, where)
-	if p.ErrorMessage != nil {
-		f.Err = fmt.Errorf("%w: %s", f.Err, *p.ErrorMessage)
-	}
-	return f
 }
 
 // breathe waits while node wants a pause, and returns an error when that is a long one. The
@@ -304,8 +288,9 @@ func (c *Client) breathe(ctx context.Context, node int32) error {
 
 // throw sends a batch that nobody will acknowledge. Only for a request of its own type does the
 // client know that no answer comes, and such a one cannot be revoked: so it gets a copy.
-func (c *Client) throw(ctx context.Context, node, partition int32, batch []byte, where string) error {
-	req := c.produceRequest(partition, bytes.Clone(batch)).ProduceRequest
+func (c *Client) throw(ctx context.Context, node, partition int32, batch []byte) error {
+	req := c.emptyRequest()
+	addBatch(req, partition, bytes.Clone(batch))
 	_, err := c.cl.Broker(int(node)).Request(ctx, req)
 	if err == nil {
 		return nil
@@ -316,5 +301,5 @@ func (c *Client) throw(ctx context.Context, node, partition int32, batch []byte,
 	if ctx.Err() != nil || errors.Is(err, context.Canceled) {
 		verdict = deliver.Unknown
 	}
-	return c.brokerFault(node, err, verdict, where)
+	return c.brokerFault(node, err, verdict, where(node, partition))
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
@@ -32,22 +33,22 @@ func (s *sightings) ask(_ int, key kmsg.Key, frame []byte) move {
 	if key != kmsg.Produce {
 		return pass
 	}
-	at := bytes.Index(frame, []byte{0xff, 0xff, 0xff, 0xff, 2}) // leader epoch and magic
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at < 12 {
-		if bytes.Contains(frame, []byte{poison, poison, poison, poison}) {
+	magic := []byte{0xff, 0xff, 0xff, 0xff, 2} // and the leader epoch before it
+	for at := bytes.Index(frame, magic); at >= 12; at = bytes.Index(frame, magic) {
+		batch := frame[at-12:]
+		frame = batch[12+binary.BigEndian.Uint32(batch[8:]):]
+		batch = batch[:len(batch)-len(frame)]
+		sum := crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli))
+		if sum != binary.BigEndian.Uint32(batch[17:]) {
 			s.torn++
 		}
-		return pass // a revoked request
+		s.seen[int32(binary.BigEndian.Uint32(batch[53:]))] = true
 	}
-	batch := frame[at-12:]
-	batch = batch[:12+binary.BigEndian.Uint32(batch[8:])]
-	sum := crc32.Checksum(batch[21:], crc32.MakeTable(crc32.Castagnoli))
-	if sum != binary.BigEndian.Uint32(batch[17:]) {
+	if bytes.Contains(frame, []byte{poison, poison, poison, poison}) {
 		s.torn++
 	}
-	s.seen[int32(binary.BigEndian.Uint32(batch[53:]))] = true
 	return pass
 }
 
@@ -58,14 +59,14 @@ const poison = 0xdb
 // moment. The race detector sees a client that still reads; the broker sees torn batches, and
 // those that were said not to have been sent.
 func TestABatchIsNotReadAfterProduceReturned(t *testing.T) {
-	k, w := newCluster(t, 1, kfake.SeedTopics(1, topic))
+	const workers, rounds = 3 * inFlight, 60 // so that most requests have several batches
+	k, w := newCluster(t, 1, kfake.SeedTopics(workers, topic))
 	s := &sightings{seen: map[int32]bool{}}
 	w.set(func() { w.ask = s.ask })
 	cl := newClient(t, 10*time.Second, k.ListenAddrs()...)
 	if _, err := cl.Leaders(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	const workers, rounds = 4, 200
 	verdicts := make([]string, workers*rounds)
 	var all sync.WaitGroup
 	for i := range workers {
@@ -81,7 +82,7 @@ func TestABatchIsNotReadAfterProduceReturned(t *testing.T) {
 				seal(t, record.None, pool, b)
 				b.Stamp(record.NoProducer, number)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Duration(patience*2*rng.Float64()))
-				err := cl.Produce(ctx, 0, 0, b.Bytes())
+				err := cl.Produce(ctx, 0, int32(i), b.Bytes())
 				cancel()
 				copy(b.Bytes(), overwrite)
 				pool.Put(b)
@@ -122,31 +123,59 @@ func TestABatchIsNotReadAfterProduceReturned(t *testing.T) {
 	}
 }
 
-func TestARevokedRequestHoldsNoBatch(t *testing.T) {
+// requestOf returns a request for batches, the first for partition 0, and its parts.
+func (c *Client) requestOf(batches ...[]byte) (*produceRequest, []*part) {
+	req := c.produceRequest()
+	var parts []*part
+	for i, b := range batches {
+		p := &part{partition: int32(i), batch: b, outcome: make(chan error, 1), req: req}
+		req.parts[p.partition] = p
+		parts = append(parts, p)
+	}
+	return req, parts
+}
+
+func TestARevokedBatchIsInNoRequest(t *testing.T) {
 	cl := newClient(t, time.Second, "127.0.0.1:1")
-	batch := []byte("the batch")
-	for _, version := range []int16{3, 8, 9, 13} {
-		req := cl.produceRequest(7, batch)
-		req.SetVersion(version)
-		if frame := req.AppendTo(nil); !bytes.Contains(frame, batch) || !req.revoke() {
-			t.Errorf("version %d: written, and yet %q, %v", version, frame, req.written)
+	written := func(req *produceRequest) map[int32]string {
+		read, batches := kmsg.NewPtrProduceRequest(), map[int32]string{}
+		read.SetVersion(req.GetVersion())
+		if err := read.ReadFrom(req.AppendTo(nil)); err != nil {
+			t.Errorf("version %d: a broker could not read it: %v", req.GetVersion(), err)
 		}
-		req = cl.produceRequest(7, batch)
+		for _, topic := range read.Topics {
+			for _, p := range topic.Partitions {
+				batches[p.Partition] = string(p.Records)
+			}
+		}
+		if len(read.Topics) > 0 && len(batches) == 0 {
+			t.Errorf("version %d: a topic without a batch", req.GetVersion())
+		}
+		return batches
+	}
+	for _, version := range []int16{3, 8, 9, 13} {
+		req, parts := cl.requestOf([]byte("one"), []byte("two"), []byte("three"))
 		req.SetVersion(version)
-		if req.revoke() {
+		if req.revoke(parts[0]) {
 			t.Errorf("version %d: never written", version)
 		}
-		frame := req.AppendTo(nil)
-		if bytes.Contains(frame, batch) {
-			t.Errorf("version %d: %q after revoke", version, frame)
+		if diff := cmp.Diff(map[int32]string{1: "two", 2: "three"}, written(req)); diff != "" {
+			t.Errorf("version %d (-want +got):\n%s", version, diff)
 		}
-		read := kmsg.NewPtrProduceRequest()
-		read.SetVersion(version)
-		if err := read.ReadFrom(frame); err != nil || len(read.Topics) != 0 {
-			t.Errorf("version %d: %v, %v: a broker could not read it", version, read.Topics, err)
+		if !req.revoke(parts[1]) {
+			t.Errorf("version %d: it was written", version)
 		}
-		if req.revoke() {
-			t.Errorf("version %d: written without the batch, which is not written", version)
+		if diff := cmp.Diff(map[int32]string{2: "three"}, written(req)); diff != "" {
+			t.Errorf("version %d, again (-want +got):\n%s", version, diff)
+		}
+		if req.ctx.Err() != nil {
+			t.Errorf("version %d: somebody waits for it, and it is over", version)
+		}
+		if !req.revoke(parts[2]) || req.ctx.Err() == nil {
+			t.Errorf("version %d: nobody waits for it, and it goes on", version)
+		}
+		if got := written(req); len(got) > 0 || parts[0].written {
+			t.Errorf("version %d: %v after all was revoked", version, got)
 		}
 	}
 }

@@ -3,9 +3,12 @@
 package kafka
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
@@ -63,7 +66,7 @@ func newSeen(l *link) *seen {
 // OnBrokerConnect implements kgo.HookBrokerConnect.
 func (s *seen) OnBrokerConnect(b kgo.BrokerMetadata, took time.Duration, c net.Conn, err error) {
 	var op *net.OpError
-	if errors.As(err, &op) && op.Op == "dial" && op.Timeout() && took < s.link.patience {
+	if errors.As(err, &op) && op.Op == "dial" && timedOut(op) && took < s.link.patience {
 		return // the request had no more time for it: that says nothing about the broker
 	}
 	if ours, ok := c.(*conn); ok {
@@ -123,6 +126,9 @@ func (s *seen) OnBrokerRead(b kgo.BrokerMetadata, key int16, _ int, _, _ time.Du
 	defer s.mu.Unlock()
 	switch key {
 	case keyProduce:
+		if errors.Is(err, context.Canceled) {
+			err = errGivenUp
+		}
 		s.reads[b.NodeID] = err
 	case keyAPIVersions, keySASLHandshake, keySASLAuthenticate:
 		s.begins[b.NodeID] = beginning{key, err}
@@ -162,10 +168,14 @@ func (s *seen) reading(node int32, err error) error {
 	return err
 }
 
-// timedOut tells whether the time of a request, or of a step of it, was over.
+// errGivenUp is why the newest answer to a batch was not read when nobody waited for it any more.
+var errGivenUp = fmt.Errorf("no answer to the batch before it: %w", os.ErrDeadlineExceeded)
+
+// timedOut tells whether the time of a request, or of a step of it, was over. One that has no time
+// of its own is cancelled when that of its last batch is over.
 func timedOut(err error) bool {
 	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
+	return errors.Is(err, context.Canceled) || errors.As(err, &t) && t.Timeout()
 }
 
 // closed tells whether err is how a connection looks that the other side has closed.

@@ -150,15 +150,15 @@ func TestABatchThatWaitsBehindAnotherWasNotSent(t *testing.T) {
 	enough, stop := context.WithCancel(t.Context())
 	defer stop()
 	for _, batch := range [][]byte{{1}, make([]byte, 32<<20)} {
-		req := cl.produceRequest(0, batch)
+		req, parts := cl.requestOf(batch)
 		go func() {
 			cl.cl.Broker(0).Request(enough, req)
-			ahead <- req.revoke()
+			ahead <- req.revoke(parts[0])
 		}()
 		until(t, "the client writes", func() bool {
 			req.mu.Lock()
 			defer req.mu.Unlock()
-			return req.written
+			return parts[0].written
 		})
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
