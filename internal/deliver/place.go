@@ -104,10 +104,13 @@ func (d *Delivery) seal(c sealer, p *parcel) []*parcel {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	all := []*parcel{p}
-	for _, b := range p.batch.Detach() {
+	batches := p.batch.Detach()
+	others, all := make([]parcel, len(batches)), []*parcel{p}
+	for i, b := range batches {
+		o := &others[i]
 		// Its size before compression is that of the whole, for lanes aim at batches, not parts.
-		all = append(all, &parcel{since: p.since, batch: b, raw: p.raw, sealed: true})
+		o.since, o.batch, o.raw, o.sealed = p.since, b, p.raw, true
+		all = append(all, o)
 	}
 	d.mu.Lock()
 	for _, p := range all[1:] {

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/dnsluice/dnsluice/internal/record"
 )
@@ -26,6 +27,10 @@ type worker struct {
 	identified bool
 	sequence   int32 // of the next record
 
+	within  context.Context    // the time of requests, see limited
+	began   time.Time          // when within did
+	release context.CancelFunc // of within
+
 	parcel  *parcel // being delivered, or nil
 	stamped bool    // its current part, with the identity and sequence that the worker has now
 
@@ -35,7 +40,8 @@ type worker struct {
 func newWorker(d *Delivery, partition int32, since uint64) *worker {
 	return &worker{
 		d: d, partition: partition, since: since,
-		pause: backoff{min: d.cfg.BackoffMin, max: d.cfg.BackoffMax},
+		pause:   backoff{min: d.cfg.BackoffMin, max: d.cfg.BackoffMax},
+		release: func() {},
 	}
 }
 
@@ -50,6 +56,7 @@ var (
 func (w *worker) run(ctx context.Context) {
 	w.d.enlist(w)
 	defer w.d.dismiss(w)
+	defer func() { w.release() }()
 	w.d.keep(ctx, fmt.Sprintf("worker of partition %d", w.partition), func(ctx context.Context) {
 		w.salvage()
 		w.work(ctx)
@@ -148,8 +155,7 @@ func (w *worker) deliver(ctx context.Context) {
 
 // try makes one attempt: an identity if there is none, a stamp if there is none, one request.
 func (w *worker) try(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, w.d.cfg.RequestTimeout)
-	defer cancel()
+	ctx = w.limited(ctx)
 	producer := w.d.current()
 	if err := w.identify(ctx, producer); err != nil {
 		return err
@@ -174,6 +180,20 @@ func (w *worker) try(ctx context.Context) error {
 		w.sequence = record.NextSequence(w.sequence, r.records)
 	}
 	return nil // busy until it is acknowledged, so that the spooler does not take it before
+}
+
+// limited returns ctx with the time that a request may take, less an eighth at the most: while all
+// goes well, one context serves for that long. With many partitions batches are a few records, and
+// a timer and an entry in ctx for each would be a large part of what they cost.
+func (w *worker) limited(ctx context.Context) context.Context {
+	now, most := time.Now(), w.d.cfg.RequestTimeout
+	if w.within != nil && w.trouble.fault == nil && w.within.Err() == nil && now.Sub(w.began) < most/8 {
+		return w.within
+	}
+	w.release()
+	w.within, w.release = context.WithTimeout(ctx, most)
+	w.began = now
+	return w.within
 }
 
 // request is what one attempt sends.

@@ -67,9 +67,11 @@ func (b *Batch) Detach() []*Batch {
 	}
 	b.shared = &shared{arena: b.arena}
 	b.shared.left.Store(int32(1 + len(b.rest)))
+	own := make([]Batch, len(b.rest)) // one allocation, not hundreds; they share an arena anyway
 	others := make([]*Batch, len(b.rest))
 	for i, p := range b.rest {
-		o := &Batch{limit: b.limit, arena: b.arena, shared: b.shared}
+		o := &own[i]
+		o.limit, o.arena, o.shared = b.limit, b.arena, b.shared
 		o.show(p)
 		o.buf, o.arena = o.buf[:len(o.buf):len(o.buf)], nil
 		others[i] = o

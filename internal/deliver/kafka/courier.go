@@ -107,9 +107,9 @@ func (c *courier) fly() {
 	}
 }
 
-// load puts what waits into a request. It returns nil when nothing does. What does not fit waits on,
-// as does a second batch for one partition, from a worker of a topic that is gone: which of two a
-// broker would take, nobody knows.
+// load puts what waits into a request, and returns nil when nothing does. What does not fit waits
+// on, as does a second batch for one partition, from a worker of a topic that is gone: which of two
+// a broker would take, nobody knows.
 func (c *courier) load() *produceRequest {
 	c.mu.Lock()
 	defer c.mu.Unlock()

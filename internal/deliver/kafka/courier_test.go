@@ -204,7 +204,9 @@ func TestCloseTellsWhatWasNeverSent(t *testing.T) {
 	o, first := newOffice(t)
 	waited := o.wait(t.Context(), 5, 6, 7)
 	o.cl.Close()
-	for want, errs := range map[deliver.Verdict][]chan error{deliver.Unknown: first, deliver.Unsent: waited} {
+	for want, errs := range map[deliver.Verdict][]chan error{
+		deliver.Unknown: first, deliver.Unsent: waited,
+	} {
 		for _, err := range errs {
 			if f := faultOf(t, <-err); f.Verdict != want || f.State != deliver.NoAnswer {
 				t.Errorf("want verdict %d: %+v", want, f)
@@ -266,9 +268,11 @@ func TestWhatTravelsTogether(t *testing.T) {
 		waiting []batch
 		want    [][]int32 // partitions of the requests
 	}{
-		{"all, if they are small", []batch{{3, 1}, {1, 1000}, {2, fullLoad - 1001}}, [][]int32{{1, 2, 3}}},
+		{"all, if they are small",
+			[]batch{{3, 1}, {1, 1000}, {2, fullLoad - 1001}}, [][]int32{{1, 2, 3}}},
 		{"no more than a full load, and what was first goes first",
-			[]batch{{1, 600_000}, {2, 600_000}, {3, 400_000}, {4, 300_000}}, [][]int32{{1, 3}, {2, 4}}},
+			[]batch{{1, 600_000}, {2, 600_000}, {3, 400_000}, {4, 300_000}},
+			[][]int32{{1, 3}, {2, 4}}},
 		{"one that is larger goes alone", []batch{{1, 1}, {2, 2 * fullLoad}, {3, 1}}, [][]int32{{1, 3}, {2}}},
 		{"one for each partition", []batch{{1, 1}, {2, 1}, {1, 1}}, [][]int32{{1, 2}, {1}}},
 		{"nothing, if nothing waits", nil, nil},
@@ -311,14 +315,19 @@ func TestEachBatchHasAnOutcomeOfItsOwn(t *testing.T) {
 	for _, a := range []struct {
 		partition int32
 		code      int16
-	}{{4, 0}, {2, kerr.MessageTooLarge.Code}, {0, 0}, {1, kerr.DuplicateSequenceNumber.Code}, {4, 0}, {77, 0}} {
+	}{
+		{4, 0}, {2, kerr.MessageTooLarge.Code}, {0, 0}, {1, kerr.DuplicateSequenceNumber.Code}, {4, 0},
+		{77, 0},
+	} {
 		p := kmsg.NewProduceResponseTopicPartition()
 		p.Partition, p.ErrorCode = a.partition, a.code
 		resp.Topics[0].Partitions = append(resp.Topics[0].Partitions, p)
 	}
 	cl.courier(0).settle(req, resp, nil)
-	for i, want := range []meaning{2: {deliver.RejectedState, deliver.Rejected, deliver.TooLarge},
-		3: {State: deliver.BrokerError, Verdict: deliver.Unknown}, 4: {State: deliver.BrokerError, Verdict: deliver.Unknown}} {
+	unclear := meaning{State: deliver.BrokerError, Verdict: deliver.Unknown}
+	for i, want := range []meaning{
+		2: {deliver.RejectedState, deliver.Rejected, deliver.TooLarge}, 3: unclear, 4: unclear,
+	} {
 		err := <-parts[i].outcome
 		if want == (meaning{}) {
 			if err != nil {

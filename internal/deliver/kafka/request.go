@@ -9,9 +9,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// produceRequest is a request for some batches, each of which can be revoked. The client returns from
-// a request when its context ends, while a goroutine of its own may yet be about to write it. An
-// arena can be reused by then, so the client must not read its batch any more.
+// produceRequest is a request for some batches, each of which can be revoked. The client returns
+// from a request when its context ends, while a goroutine of its own may yet be about to write it.
+// An arena can be reused by then, so the client must not read its batch any more.
 //
 // It also knows which batches were ever written, which no error of the client tells.
 type produceRequest struct {

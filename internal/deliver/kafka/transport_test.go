@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
@@ -204,6 +205,21 @@ func TestABatchThatFailsWithAnotherHasItsReason(t *testing.T) {
 		if f := faultOf(t, err); f.State != deliver.NoAnswer || f.Verdict != deliver.Unknown {
 			t.Errorf("%s, verdict %d: %v", f.State, f.Verdict, err)
 		}
+	}
+}
+
+// TestADialThatNobodyWaitsForSaysNothing: the last batch of its request had no more time.
+func TestADialThatNobodyWaitsForSaysNothing(t *testing.T) {
+	cl := newClient(t, never, unanswered(t))
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	node := kgo.BrokerMetadata{NodeID: 1}
+	gone, end := context.WithCancel(t.Context())
+	context.AfterFunc(ctx, end)
+	conn, err := cl.link.dial(gone, "tcp", cl.cfg.Brokers[0])
+	cl.seen.OnBrokerConnect(node, 50*time.Millisecond, conn, err)
+	if told := cl.seen.connecting(node.NodeID, ctx.Err()); told != ctx.Err() {
+		t.Errorf("the dial failed with %v, and that is told: %v", err, told)
 	}
 }
 
