@@ -36,6 +36,7 @@ type seen struct {
 	mu       sync.Mutex // guards the following
 	connects map[int32]connect
 	reads    map[int32]error
+	writes   map[int32]error // what the newest write of a batch ended with
 	begins   map[int32]beginning
 }
 
@@ -54,12 +55,14 @@ type beginning struct {
 var (
 	_ kgo.HookBrokerConnect  = (*seen)(nil)
 	_ kgo.HookBrokerRead     = (*seen)(nil)
+	_ kgo.HookBrokerWrite    = (*seen)(nil)
 	_ kgo.HookBrokerThrottle = (*seen)(nil)
 )
 
 func newSeen(l *link) *seen {
 	return &seen{
-		link: l, connects: map[int32]connect{}, reads: map[int32]error{}, begins: map[int32]beginning{},
+		link: l, connects: map[int32]connect{}, reads: map[int32]error{}, writes: map[int32]error{},
+		begins: map[int32]beginning{},
 	}
 }
 
@@ -120,13 +123,26 @@ func (s *seen) OnBrokerThrottle(b kgo.BrokerMetadata, pause time.Duration, _ boo
 	s.link.throttled(b.NodeID, pause)
 }
 
-// OnBrokerRead implements kgo.HookBrokerRead.
+// OnBrokerWrite implements kgo.HookBrokerWrite.
+func (s *seen) OnBrokerWrite(b kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
+	if key != keyProduce {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.writes[b.NodeID] = err
+}
+
+// OnBrokerRead implements kgo.HookBrokerRead. The client itself closes the connection after a write
+// that nobody waited for any more, with the answers to the batches before it still to come.
 func (s *seen) OnBrokerRead(b kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch key {
 	case keyProduce:
-		if errors.Is(err, context.Canceled) {
+		write := s.writes[b.NodeID]
+		if errors.Is(err, context.Canceled) ||
+			errors.Is(err, net.ErrClosed) && write != nil && timedOut(write) {
 			err = errGivenUp
 		}
 		s.reads[b.NodeID] = err
@@ -157,7 +173,9 @@ func (s *seen) connecting(node int32, err error) error {
 // from no socket itself; else err.
 func (s *seen) reading(node int32, err error) error {
 	var op *net.OpError
-	if timedOut(err) || errors.As(err, &op) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+	ours := errors.Is(err, net.ErrClosed) // our end: another batch is why
+	if timedOut(err) || errors.As(err, &op) && !ours || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) {
 		return err
 	}
 	s.mu.Lock()
@@ -168,8 +186,8 @@ func (s *seen) reading(node int32, err error) error {
 	return err
 }
 
-// errGivenUp is why the newest answer to a batch was not read when nobody waited for it any more.
-var errGivenUp = fmt.Errorf("no answer to the batch before it: %w", os.ErrDeadlineExceeded)
+// errGivenUp is why the newest answer to a batch was not read when nobody waited for one any more.
+var errGivenUp = fmt.Errorf("no answer to another batch: %w", os.ErrDeadlineExceeded)
 
 // timedOut tells whether the time of a request, or of a step of it, was over. One that has no time
 // of its own is cancelled when that of its last batch is over.

@@ -223,6 +223,28 @@ func TestADialThatNobodyWaitsForSaysNothing(t *testing.T) {
 	}
 }
 
+// TestAWriteThatNobodyWaitsForIsNoLostConnection: a broker that reads no more holds up a write. The
+// client gives it up, and closes the connection under the batches that wait for their answers.
+func TestAWriteThatNobodyWaitsForIsNoLostConnection(t *testing.T) {
+	cl := newClient(t, never, "127.0.0.1:1")
+	node := kgo.BrokerMetadata{NodeID: 1}
+	closed := &net.OpError{Op: "read", Net: "tcp", Err: net.ErrClosed}
+	for write, want := range map[error]deliver.State{
+		context.Canceled: deliver.NoAnswer,
+		&net.OpError{Op: "write", Net: "tcp", Err: os.ErrDeadlineExceeded}: deliver.NoAnswer,
+		&net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}:          deliver.Unreachable,
+	} {
+		cl.seen.OnBrokerWrite(node, keyProduce, 0, 0, 0, write)
+		cl.seen.OnBrokerRead(node, keyProduce, 0, 0, 0, closed)
+		for _, err := range []error{closed, errors.New("the client calls it dead")} {
+			f := cl.brokerFault(node.NodeID, err, deliver.Unknown, "")
+			if f.State != want {
+				t.Errorf("%v, after a write that ended with %v: %s", err, write, f.State)
+			}
+		}
+	}
+}
+
 func TestWhyTheClusterIsNotReached(t *testing.T) {
 	closed := func(t *testing.T) string {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
