@@ -143,7 +143,8 @@ func (b *Batch) Commit(value []byte) bool {
 		return false
 	}
 	arena := b.buf[:end]
-	if len(value) == 0 || &value[0] != &arena[at] { // the lengths do not take the room they have
+	// Each length may take other room than is left for it, even where both together do not.
+	if from != start+lengthRoom || len(value) == 0 || &value[0] != &arena[at] {
 		copy(arena[at:], value)
 		copy(arena[from:], fixed)
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -110,6 +111,25 @@ func TestRecordsHaveTheirKeys(t *testing.T) {
 	seal(t, Snappy, p, b)
 	if diff := cmp.Diff(want, readKeyed(t, b)); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestALongKeyAndAShortValueAreFramed(t *testing.T) {
+	// The length of the record takes a byte more than its room, that of the value one less.
+	p := NewPool(1, 30_000)
+	for _, size := range []int{8000, 8150, 8180, 9000} {
+		for _, value := range []string{"", "v", "a value that needs but one byte for its length"} {
+			b := p.TryGet()
+			want := keyedEntry{Key: strings.Repeat("k", size), MS: 7, Value: value}
+			if !b.Commit(append(b.KeyedValue(want.MS, []byte(want.Key)), want.Value...)) {
+				t.Fatal("no room")
+			}
+			seal(t, None, p, b)
+			if diff := cmp.Diff([]keyedEntry{want}, readKeyed(t, b)); diff != "" {
+				t.Errorf("(-want +got):\n%s", diff)
+			}
+			p.Put(b)
+		}
 	}
 }
 
