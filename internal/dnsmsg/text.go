@@ -75,13 +75,14 @@ func putName(out *[room]byte, wire []byte, off uint) (length uint, next int) {
 	next = -1
 	for at, hops := off, 0; at < uint(len(wire)); hops++ {
 		floor, n, labels := at, uint(wire[at]), uint64(0)
+		part := wire[:min(uint(len(wire)), floor+maxName)] // else many names could walk 64 KiB each
 		for n-1 < shortLabel-1 {
 			at += n + 1
 			labels++
-			if at >= uint(len(wire)) {
+			if at >= uint(len(part)) {
 				return 0, -1
 			}
-			n = uint(wire[at])
+			n = uint(part[at])
 		}
 		if labels > 0 {
 			i := floor + 1

@@ -6,8 +6,10 @@ import (
 	"bytes"
 	"fmt"
 	"net/netip"
+	"runtime/debug"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -111,6 +113,25 @@ func TestNamesAreWrittenWithinTheirRoomAlone(t *testing.T) {
 	text, _ = AppendName(backing[:2:8], wire, 0)
 	if string(text) != "##www.example." || backing[8] == '.' {
 		t.Errorf("beyond its capacity: %q, %q", text, backing[:20])
+	}
+}
+
+func TestNoMoreIsReadThanTheLongestNameHas(t *testing.T) {
+	// Else each of thousands of records could cost a walk over all of a message.
+	page := syscall.Getpagesize()
+	wire, err := syscall.Mmap(-1, 0, 2*page, syscall.PROT_READ|syscall.PROT_WRITE,
+		syscall.MAP_ANON|syscall.MAP_PRIVATE)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer syscall.Munmap(wire)
+	copy(wire, strings.Repeat("\x01a", page/2))
+	if err := syscall.Mprotect(wire[page:], syscall.PROT_NONE); err != nil {
+		t.Fatal(err)
+	}
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true)) // reading the second page is one
+	if text, next := AppendName(make([]byte, 0, 1000), wire, page-256); next >= 0 {
+		t.Errorf("%d bytes of text of a name that has no end", len(text))
 	}
 }
 
