@@ -113,14 +113,14 @@ func (c *Compressor) compress(dst, src []byte) []byte {
 	return nil
 }
 
-// snappyPiece is the distance over which snappy finds repetitions. What its table points at stays in
-// the cache of a core then: that takes a seventh less time than to search all of a batch, for 4 % more
-// bytes. The library that defines the format has half of it.
+// snappyPiece is the distance over which snappy finds repetitions. What its table points at stays
+// in the cache of a core then: that takes a seventh less time than to search all of a batch, for
+// 4 % more bytes. The library that defines the format has half of it.
 const snappyPiece = 128 << 10
 
-// appendSnappy appends src to dst as one raw Snappy block, as librdkafka and the Java client read it:
-// the length of the whole, then the elements of each piece. The pool made the arena large enough for
-// any outcome, so this never allocates.
+// appendSnappy appends src to dst as one raw Snappy block, as librdkafka and the Java client read
+// it: the length of the whole, then the elements of each piece. The pool made the arena large
+// enough for any outcome, so this never allocates.
 func appendSnappy(dst, src []byte) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(src)))
 	for len(src) > 0 {
