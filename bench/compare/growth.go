@@ -88,45 +88,23 @@ func (a axis) sensor(binary string) sensor {
 
 // growth are the options of the command that measures all axes.
 type growth struct {
-	seed     uint64
-	messages int
-	rounds   int
-	limits   limits
-	within   time.Duration
-	binary   string
-	dir      string
-	out      string
-	plot     string
-	only     string
+	alone
+	plot string
+	only string
 }
 
 func parseGrowth(args []string) (growth, error) {
-	var o growth
+	o := growth{alone: alone{messages: 2_000_000, rounds: 3, within: time.Hour,
+		limits: limits{run: 5 * time.Minute, look: 100 * time.Millisecond, patience: 15 * time.Second}}}
 	f := flag.NewFlagSet("compare curves", flag.ContinueOnError)
-	f.Uint64Var(&o.seed, "seed", 1, "`number` that the captures follow from")
-	f.IntVar(&o.messages, "n", 2_000_000,
-		"DNS `messages` in each capture; points that need more are left out")
-	f.IntVar(&o.rounds, "rounds", 3, "runs at each point")
-	f.StringVar(&o.binary, "dnsluice", "", "`binary` of dnsluice")
-	f.StringVar(&o.dir, "dir", "", "`folder` for the captures, removed at the end")
-	f.StringVar(&o.out, "o", "", "Markdown `file` to write the result into, between its marks")
+	o.flags(f)
 	f.StringVar(&o.plot, "plot", "", "SVG `file` to draw the result into")
 	f.StringVar(&o.only, "only", "", "measure only axes whose names begin with this `text`")
-	f.DurationVar(&o.limits.run, "limit", 5*time.Minute, "how long one run may take")
-	f.DurationVar(&o.within, "within", time.Hour, "how long all of it may take")
-	o.limits.look, o.limits.patience = 100*time.Millisecond, 15*time.Second
-	if err := f.Parse(args); err != nil {
+	if err := o.parse(f, args); err != nil {
 		return o, err
 	}
 	o.limits.quiet = o.limits.run // dnsluice ends by itself
-	switch {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("unknown argument %q", f.Arg(0))
-	case o.binary == "":
-		return o, errors.New("-dnsluice must be given")
-	case o.rounds < 1 || o.messages < 1:
-		return o, errors.New("-rounds and -n must be at least 1")
-	case len(o.axes()) == 0:
+	if len(o.axes()) == 0 {
 		return o, fmt.Errorf("-only %q: no axis has such a name", o.only)
 	}
 	return o, nil

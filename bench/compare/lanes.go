@@ -16,39 +16,18 @@ import (
 )
 
 // laneOptions are those of the command that compares two lanes with one.
-type laneOptions struct {
-	seed     uint64
-	messages int
-	rounds   int
-	limits   limits
-	within   time.Duration
-	binary   string
-	dir      string
-	out      string
-}
+type laneOptions struct{ alone }
 
 func parseLanes(args []string) (laneOptions, error) {
-	var o laneOptions
+	o := laneOptions{alone{messages: 4_000_000, rounds: 5, within: 20 * time.Minute,
+		limits: limits{run: 2 * time.Minute, patience: 5 * time.Second}}}
 	f := flag.NewFlagSet("compare lanes", flag.ContinueOnError)
-	f.Uint64Var(&o.seed, "seed", 1, "`number` that the captures follow from")
-	f.IntVar(&o.messages, "n", 4_000_000, "DNS `messages` in both captures together")
-	f.IntVar(&o.rounds, "rounds", 5, "runs of each setting")
-	f.StringVar(&o.binary, "dnsluice", "", "`binary` of dnsluice")
-	f.StringVar(&o.dir, "dir", "", "`folder` for the captures, removed at the end")
-	f.StringVar(&o.out, "o", "", "Markdown `file` to write the result into, between its marks")
-	f.DurationVar(&o.limits.run, "limit", 2*time.Minute, "how long one run may take")
-	f.DurationVar(&o.within, "within", 20*time.Minute, "how long all of it may take")
-	o.limits.patience = 5 * time.Second
-	if err := f.Parse(args); err != nil {
+	o.flags(f)
+	if err := o.parse(f, args); err != nil {
 		return o, err
 	}
-	switch {
-	case f.NArg() > 0:
-		return o, fmt.Errorf("unknown argument %q", f.Arg(0))
-	case o.binary == "":
-		return o, errors.New("-dnsluice must be given")
-	case o.rounds < 1 || o.messages < 2:
-		return o, errors.New("-rounds must be at least 1, and -n 2")
+	if o.messages < 2 {
+		return o, errors.New("two captures need messages: -n 2 at least")
 	}
 	return o, nil
 }

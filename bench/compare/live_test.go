@@ -251,7 +251,7 @@ func TestTheKernelSaysWhatItDroppedForAProcess(t *testing.T) {
 		t.Errorf("%d packets were dropped for a process without packet sockets", n)
 	}
 	if os.Geteuid() != 0 {
-		t.Skip("needs root, for a packet socket: sudo make test-bench")
+		missing(t, "root, for a packet socket: sudo make test-bench")
 	}
 	const all = 0x0003 // ETH_P_ALL, linux/if_ether.h
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, all<<8)
