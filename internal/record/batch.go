@@ -132,6 +132,30 @@ func (b *Batch) KeyedValue(ms int64, key []byte) []byte {
 // returned; it may have outgrown the arena. Commit returns false, and leaves the batch as it
 // was, when the record does not fit: seal this batch and put the value into another.
 func (b *Batch) Commit(value []byte) bool {
+	start := len(b.buf)
+	at := start + len(b.head) + lengthRoom
+	end := at + len(value) + 1
+	body := end - start - lengthRoom
+	if !twoBytes(body) || !twoBytes(len(value)) || end > b.limit || &value[0] != &b.buf[:end][at] {
+		return b.move(value)
+	}
+	arena := b.buf[:end]
+	putTwo(arena[start:], body)
+	putTwo(arena[at-lengthRoom:], len(value))
+	arena[end-1] = 0
+	b.add(end)
+	return true
+}
+
+// twoBytes tells whether a length takes two bytes as a zigzag varint.
+func twoBytes(n int) bool { return uint(n)-1<<6 < 1<<13-1<<6 }
+
+// putTwo writes such a length.
+func putTwo(b []byte, n int) { binary.LittleEndian.PutUint16(b, uint16(n<<1&0x7f|0x80|n>>6<<8)) }
+
+// move is Commit for a value that lies elsewhere, or whose lengths take other room than is left for
+// them, even where both together do not.
+func (b *Batch) move(value []byte) bool {
 	fixed := b.head[lengthRoom:]
 	vlen := uint64(len(value)) << 1
 	body := len(fixed) + varintLen(vlen) + len(value) + 1
@@ -143,18 +167,21 @@ func (b *Batch) Commit(value []byte) bool {
 		return false
 	}
 	arena := b.buf[:end]
-	// Each length may take other room than is left for it, even where both together do not.
-	if from != start+lengthRoom || len(value) == 0 || &value[0] != &arena[at] {
-		copy(arena[at:], value)
-		copy(arena[from:], fixed)
-	}
+	copy(arena[at:], value)
+	copy(arena[from:], fixed)
 	binary.PutUvarint(arena[start:], uint64(body)<<1)
 	binary.PutUvarint(arena[from+len(fixed):], vlen)
 	arena[end-1] = 0
-	b.buf = arena
+	b.add(end)
+	return true
+}
+
+// add makes the record that stands in the arena up to end, its lack of headers included, part of
+// the batch.
+func (b *Batch) add(end int) {
+	b.buf = b.buf[:end] // no pointer is written, which the garbage collector would have to see
 	b.count++
 	b.max = max(b.max, b.ms)
-	return true
 }
 
 // Redate moves all time stamps of the batch by the same distance, so that the newest becomes ms.

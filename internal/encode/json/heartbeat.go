@@ -14,7 +14,7 @@ const timeLayout = `"2006-01-02T15:04:05.000000000Z"`
 
 // AppendHeartbeat implements encode.Encoder.
 func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) []byte {
-	dst = appendUint(append(dst, e.prefix...), seq)
+	dst = appendUint(e.prefix.Append(dst), seq)
 	dst = appendMoment(append(dst, keyTs...), h.Time)
 	dst = append(dst, keyKind+`"heartbeat"`+keyHeartbeat+`{`+keyHeartbeatLast...)
 	dst = strconv.AppendBool(dst, h.Last)

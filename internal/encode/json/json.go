@@ -21,20 +21,20 @@ var _ encode.Encoder = (*Encoder)(nil)
 
 // Encoder writes records of one lane. It is used by one goroutine.
 type Encoder struct {
-	prefix []byte // all before the number of the record
+	prefix encode.Text // all before the number of the record
 
 	second    int64 // the Unix second that secondTxt shows
 	secondTxt piece // the time stamp up to the fraction
 
-	iface     string                         // the interface that originTxt shows
-	originTxt [dnsmsg.NoTransport + 1][]byte // transport and interface, for each dnsmsg.Transport
+	iface     string                              // the interface that originTxt shows
+	originTxt [dnsmsg.NoTransport + 1]encode.Text // transport and interface, for each dnsmsg.Transport
 
 	servers encode.Servers
 
 	// What headers of the same flags have in common, from the opcode to the key of the size.
 	headers [32]struct {
 		key  uint32 // 0 when there is none
-		text []byte
+		text encode.Text
 	}
 
 	start   int // of the value in dst
@@ -50,12 +50,12 @@ type Encoder struct {
 func New(id encode.Identity) *Encoder {
 	// No time in nanoseconds has the second that stands for none.
 	e := &Encoder{second: math.MinInt64}
-	p := append(e.prefix, '{')
+	p := []byte{'{'}
 	p = appendUint(append(p, keyV...), schema.Version)
 	p = appendQuoted(append(p, keySensor...), id.Sensor)
 	p = appendQuoted(append(p, keyRun...), id.Run)
 	p = appendUint(append(p, keyLane...), uint64(id.Lane))
-	e.prefix = append(p, keySeq...)
+	e.prefix.Set(append(p, keySeq...))
 	e.setInterface("")
 	return e
 }
@@ -70,7 +70,7 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	edns, hasEDNS := m.EDNS()
 	e.start, e.omitted, e.ownerAt = len(dst), 0, -1
 	e.max = encode.MaxValue - maxGrowth*len(edns.Options)
-	dst = append(dst, e.prefix...)
+	dst = e.prefix.Append(dst)
 	dst = appendUint(dst, seq)
 	dst = e.appendTime(dst, m.Time)
 	if m.DNSTap == nil {
@@ -82,7 +82,7 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	if m.DNSTap != nil {
 		dst = appendDNSTap(dst, m.DNSTap)
 	}
-	dst = append(appendUint(append(dst, keyId...), uint64(m.ID)), e.headerOf(m)...)
+	dst = e.headerOf(m).Append(appendUint(append(dst, keyId...), uint64(m.ID)))
 	dst = appendUint(dst, uint64(m.Size))
 	body := len(dst)
 	if t == nil {
@@ -128,14 +128,14 @@ func (e *Encoder) appendTime(dst []byte, t int64) []byte {
 func (e *Encoder) setInterface(name string) {
 	e.iface = name
 	for i := range e.originTxt {
-		text := e.originTxt[i][:0]
+		text := e.originTxt[i].Buffer()
 		if t := dnsmsg.Transport(i); t != dnsmsg.NoTransport {
 			text = append(append(append(text, keyTransport+`"`...), t.String()...), '"')
 		}
 		if name != "" {
 			text = appendQuoted(append(text, keyInterface...), name)
 		}
-		e.originTxt[i] = text
+		e.originTxt[i].Set(text)
 	}
 }
 
@@ -161,7 +161,7 @@ func (e *Encoder) appendPath(dst []byte, m *dnsmsg.Message) []byte {
 	if m.Interface != e.iface {
 		e.setInterface(m.Interface)
 	}
-	dst = append(dst, e.originTxt[m.Transport&7]...)
+	dst = e.originTxt[m.Transport&7].Append(dst)
 	if m.VLAN != 0 {
 		dst = appendUint(append(dst, keyVlan...), uint64(m.VLAN))
 	}
@@ -193,14 +193,15 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 }
 
 // headerOf returns what the header says, put together when it changes.
-func (e *Encoder) headerOf(m *dnsmsg.Message) []byte {
+func (e *Encoder) headerOf(m *dnsmsg.Message) *encode.Text {
 	rcode := m.Rcode()
 	key := 1<<31 | uint32(rcode)<<16 | uint32(m.Flags)
 	h := &e.headers[key*0x9e3779b1>>27] // a multiplicative hash, to five bits
 	if h.key != key {
-		h.key, h.text = key, appendHeader(h.text[:0], m, rcode)
+		h.key = key
+		h.text.Set(appendHeader(h.text.Buffer(), m, rcode))
 	}
-	return h.text
+	return &h.text
 }
 
 func appendHeader(dst []byte, m *dnsmsg.Message, rcode uint16) []byte {

@@ -2,7 +2,10 @@
 
 package json
 
-import "github.com/dnsluice/dnsluice/internal/dnsmsg"
+import (
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/encode"
+)
 
 func (e *Encoder) appendQuestions(dst []byte, m *dnsmsg.Message) []byte {
 	if len(m.Questions) == 0 {
@@ -108,7 +111,7 @@ func (e *Encoder) appendOwner(dst []byte, m *dnsmsg.Message, at int) []byte {
 		at = int(w[at]&0x3f)<<8 | int(w[at+1])
 	}
 	if at == e.ownerAt {
-		return append(dst, dst[e.ownerFrom:e.ownerTo]...)
+		return encode.AppendAgain(dst, e.ownerFrom, e.ownerTo)
 	}
 	from := len(dst)
 	dst, _ = dnsmsg.AppendQName(dst, m.Wire, at)

@@ -104,14 +104,3 @@ func appendText(dst []byte, s string) []byte {
 	}
 	return seal(dst, at)
 }
-
-// appendAgain appends the bytes of dst from from to to, which are mostly few.
-func appendAgain(dst []byte, from, to int) []byte {
-	const few = 32
-	n := len(dst)
-	if to-from > few || cap(dst)-n < few {
-		return append(dst, dst[from:to]...)
-	}
-	*(*[few]byte)(dst[n : n+few]) = *(*[few]byte)(dst[from : from+few])
-	return dst[:n+to-from]
-}

@@ -30,7 +30,7 @@ type Encoder struct {
 	iface  string // the interface that common shows
 	common [32]struct {
 		key    uint32 // 0 when there is none
-		fields []byte
+		fields encode.Text
 	}
 
 	servers encode.Servers
@@ -69,13 +69,13 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	dst = binary.LittleEndian.AppendUint64(append(dst, tagTs...), uint64(m.Time))
 	switch {
 	case m.DNSTap != nil:
-		dst = append(dst, e.commonOf(m, noKind)...)
+		dst = e.commonOf(m, noKind).Append(dst)
 		dst = appendToldEnds(appendToldKind(dst, m, t), m)
 	case t != nil:
-		dst = append(dst, e.commonOf(m, noKind)...)
+		dst = e.commonOf(m, noKind).Append(dst)
 		dst = e.appendEnds(appendPairing(dst, t), m)
 	default:
-		dst = append(dst, e.commonOf(m, encode.KindOf(m))...)
+		dst = e.commonOf(m, encode.KindOf(m)).Append(dst)
 		dst = e.appendEnds(dst, m)
 	}
 	dst = appendPath(dst, m)
@@ -108,7 +108,7 @@ const noKind = dnsmsg.NumKinds
 
 // commonOf returns what m has in common with most others: what is the same in all records of the
 // lane, its kind, header, transport and interface. They are put together when they change.
-func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) []byte {
+func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) *encode.Text {
 	if m.Interface != e.iface {
 		e.iface = m.Interface
 		for i := range e.common {
@@ -119,9 +119,10 @@ func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) []byte {
 	key := 1<<31 | uint32(m.Transport)<<28 | uint32(kind)<<24 | uint32(rcode>>4)<<16 | uint32(m.Flags)
 	c := &e.common[key*0x9e3779b1>>27] // a multiplicative hash, to five bits
 	if c.key != key {
-		c.key, c.fields = key, e.appendCommon(c.fields[:0], m, kind, rcode)
+		c.key = key
+		c.fields.Set(e.appendCommon(c.fields.Buffer(), m, kind, rcode))
 	}
-	return c.fields
+	return &c.fields
 }
 
 func (e *Encoder) appendCommon(
