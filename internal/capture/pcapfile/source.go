@@ -34,8 +34,8 @@ type Source struct {
 	format format  // nil until the first bytes have told
 	final  error   // what every further Next returns; nil while there is more
 
-	draining    atomic.Bool
-	read, bytes atomic.Uint64
+	draining atomic.Bool
+	tally    tally // of what Next has given
 }
 
 var _ capture.Source = (*Source)(nil)
@@ -90,6 +90,7 @@ func (s *Source) Next(p *packet.Packet) error {
 		return s.final
 	}
 	if s.draining.Load() {
+		s.tally.tell()
 		return io.EOF
 	}
 	if s.format == nil {
@@ -100,8 +101,7 @@ func (s *Source) Next(p *packet.Packet) error {
 	if err := s.format.next(s.in, p); err != nil {
 		return s.end(err)
 	}
-	s.read.Add(1)
-	s.bytes.Add(uint64(len(p.Data)))
+	s.tally.count(p)
 	return nil
 }
 
@@ -124,6 +124,7 @@ func (s *Source) start() error {
 
 // end makes err the answer of every further call, unless it is ErrIdle.
 func (s *Source) end(err error) error {
+	s.tally.tell()
 	_, whole := err.(refusal)
 	var path *os.PathError
 	switch {
@@ -137,7 +138,7 @@ func (s *Source) end(err error) error {
 		s.final = fmt.Errorf("pcapfile: %w", err)
 	default:
 		s.final = fmt.Errorf("pcapfile: %s: %w; %d packets before it were read",
-			s.name, err, s.read.Load())
+			s.name, err, s.Stats().Read)
 	}
 	return s.final
 }
@@ -146,10 +147,10 @@ func (s *Source) end(err error) error {
 func (s *Source) Drain() { s.draining.Store(true) }
 
 // Stats implements capture.Source. A packet counts as received when Next has given it, so that
-// nothing waits in the source and nothing is discarded.
+// nothing waits in the source and nothing is discarded. While Next goes on giving packets, up to 255
+// of them are not counted yet.
 func (s *Source) Stats() capture.Stats {
-	// Bytes first: a packet in between may be counted without its bytes, never the reverse.
-	bytes, read := s.bytes.Load(), s.read.Load()
+	read, bytes := s.tally.told()
 	return capture.Stats{Received: read, Read: read, Bytes: bytes}
 }
 
@@ -159,6 +160,7 @@ func (s *Source) Close() error {
 	if errors.Is(s.final, os.ErrClosed) {
 		return nil
 	}
+	s.tally.tell()
 	s.final = fmt.Errorf("pcapfile: %s: %w", s.name, os.ErrClosed)
 	if s.in == nil {
 		return nil

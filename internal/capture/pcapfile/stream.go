@@ -150,6 +150,22 @@ func (in *stream) gather(n int) ([]byte, error) {
 	return in.carry, nil
 }
 
+// next returns the next n bytes and goes past them. They are borrowed until the next call. When it
+// fails it has gone past none.
+func (in *stream) next(n int) ([]byte, error) {
+	if b := in.rest; len(b) >= n {
+		in.rest = b[n:]
+		in.off += int64(n)
+		return b[:n:n], nil
+	}
+	b, err := in.gather(n)
+	if err != nil {
+		return nil, err
+	}
+	in.consume(n)
+	return b[:n:n], nil
+}
+
 // consume goes past the n bytes that peek has returned last, which stay as they are until then.
 func (in *stream) consume(n int) {
 	in.off += int64(n)

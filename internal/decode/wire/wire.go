@@ -7,6 +7,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"math/bits"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
@@ -94,56 +95,59 @@ func records(m *dnsmsg.Message, b []byte, o int) (fault dnsmsg.Fault) {
 	const first = pointerBits<<8 | dnsmsg.HeaderLen
 	last := uint16(first)
 	rrs := m.RRs
-sections:
-	for section, count := range [...]uint16{m.AN, m.NS, m.AR} {
-		for range count {
-			name := o
-			var lead uint16
-			if len(b)-o >= 2 {
-				lead = binary.BigEndian.Uint16(b[o:])
-			}
-			if (lead == first || lead == last) && o > dnsmsg.HeaderLen {
-				o += 2
-			} else if o < len(b) && b[o] == 0 { // the root, which OPT records have
-				o++
-			} else {
-				next, reason := skipName(b, o)
-				if reason != dnsmsg.OK {
-					fault = dnsmsg.Fault{Reason: reason, Offset: next}
-					break sections
-				}
-				if lead >= pointerBits<<8 {
-					last = lead
-				}
-				o = next
-			}
-			if len(b)-o < recordFixed {
-				fault = dnsmsg.Fault{Reason: dnsmsg.RecordShort, Offset: o}
-				break sections
-			}
-			w := b[o : o+recordFixed]
-			o += recordFixed
-			length := int(binary.BigEndian.Uint16(w[8:]))
-			if len(b)-o < length {
-				fault = dnsmsg.Fault{Reason: dnsmsg.DataTruncated, Offset: o}
-				break sections
-			}
-			// Filled in place: a literal is built elsewhere and copied, and that copy waits for
-			// the small stores before it, a tenth of all the time of this package.
-			rrs = append(rrs, dnsmsg.RR{})
-			rr := &rrs[len(rrs)-1]
-			rr.Name = uint16(name)
-			rr.Type = binary.BigEndian.Uint16(w)
-			rr.Class = binary.BigEndian.Uint16(w[2:])
-			rr.TTL = binary.BigEndian.Uint32(w[4:])
-			rr.Data, rr.Len = uint16(o), uint16(length)
-			rr.Section = dnsmsg.Section(section)
-			if rr.Type == typeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
-				m.OPT = len(rrs) - 1
-			}
-			o += length
+	// One loop for the three sections, whose ends are another three each time.
+	authority := int(m.AN)
+	additional := authority + int(m.NS)
+	for i := range additional + int(m.AR) {
+		name := o
+		var lead uint16
+		if len(b)-o >= 2 {
+			lead = binary.BigEndian.Uint16(b[o:])
 		}
+		if (lead == first || lead == last) && o > dnsmsg.HeaderLen {
+			o += 2
+		} else if o < len(b) && b[o] == 0 { // the root, which OPT records have
+			o++
+		} else {
+			next, reason := skipName(b, o)
+			if reason != dnsmsg.OK {
+				fault = dnsmsg.Fault{Reason: reason, Offset: next}
+				break
+			}
+			if lead >= pointerBits<<8 {
+				last = lead
+			}
+			o = next
+		}
+		if len(b)-o < recordFixed {
+			fault = dnsmsg.Fault{Reason: dnsmsg.RecordShort, Offset: o}
+			break
+		}
+		w := b[o : o+recordFixed]
+		o += recordFixed
+		length := int(binary.BigEndian.Uint16(w[8:]))
+		if len(b)-o < length {
+			fault = dnsmsg.Fault{Reason: dnsmsg.DataTruncated, Offset: o}
+			break
+		}
+		// Filled in place: a literal is built elsewhere and copied, and that copy waits for
+		// the small stores before it, a tenth of all the time of this package.
+		rrs = append(rrs, dnsmsg.RR{})
+		rr := &rrs[len(rrs)-1]
+		rr.Name = uint16(name)
+		rr.Type = binary.BigEndian.Uint16(w)
+		rr.Class = binary.BigEndian.Uint16(w[2:])
+		rr.TTL = binary.BigEndian.Uint32(w[4:])
+		rr.Data, rr.Len = uint16(o), uint16(length)
+		rr.Section = dnsmsg.Answer + after(authority, i) + after(additional, i)
+		if rr.Type == typeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
+			m.OPT = len(rrs) - 1
+		}
+		o += length
 	}
 	m.RRs = rrs
 	return fault
 }
+
+// after returns 1 when i is not below end, without a branch: else 0.
+func after(end, i int) dnsmsg.Section { return dnsmsg.Section(uint(end-1-i) >> (bits.UintSize - 1)) }
