@@ -279,6 +279,11 @@ func least(cfg Config, lanes int) (batches, bytes int) {
 	return batches, overhead + rings(cfg) + state(cfg, lanes) + arenas
 }
 
+// fileShare is the share of what memory is left that a run over files uses. It waits for memory, so
+// that more batches than keep brokers busy gain nothing, and those that wait are no longer in the
+// cache of the processor when they are compressed and sent.
+const fileShare = 4
+
 // newPool makes the pool of batches out of what memory is left.
 func newPool(cfg Config, lanes int) (*record.Pool, error) {
 	batches, bytes := least(cfg, lanes)
@@ -287,6 +292,9 @@ func newPool(cfg Config, lanes int) (*record.Pool, error) {
 			"or fewer lanes, or smaller rings", cfg.Memory>>20, lanes, bytes>>20+1)
 	}
 	more := (cfg.Memory - bytes) / record.ArenaSize(cfg.Deliver.BatchSize)
+	if len(cfg.Files) > 0 {
+		more /= fileShare
+	}
 	return record.NewPool(batches+more, cfg.Deliver.BatchSize), nil
 }
 

@@ -484,3 +484,23 @@ func TestTheDefaultMemoryHasRoomForTwoLanesThatMatch(t *testing.T) {
 		t.Errorf("%d lanes, and it said %q", len(s.lanes), said.String())
 	}
 }
+
+func TestARunOverFilesLeavesMostOfTheMemoryAlone(t *testing.T) {
+	cfg := Config{Memory: 96 << 20, Deliver: deliver.Config{BatchSize: 900_000}}
+	batches := func(memory int, files ...string) int {
+		cfg.Memory, cfg.Files = memory, files
+		pool, err := newPool(cfg, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pool.Batches()
+	}
+	fewest, _ := least(cfg, 1)
+	live, file := batches(96<<20), batches(96<<20, "a.pcap")
+	if file-fewest != (live-fewest)/fileShare || file < 2*fewest {
+		t.Errorf("%d batches live, %d for a file, of which %d are needed", live, file, fewest)
+	}
+	if more := batches(512<<20, "a.pcap"); more < 4*file { // many partitions, far away
+		t.Errorf("with five times the memory %d batches instead of %d", more, file)
+	}
+}
