@@ -352,8 +352,19 @@ func appendHex16(dst []byte, v uint16) []byte {
 	return binary.BigEndian.AppendUint32(dst, uint32(digits)<<(8*zeros))[:len(dst)+4-zeros]
 }
 
-// appendHex appends bytes in hexadecimal with the digits given.
+// appendHex appends bytes in hexadecimal with the digits given: four at a time, as hex16 makes
+// digits, then what is left.
 func appendHex(dst, s []byte, digits string) []byte {
+	dst = slices.Grow(dst, 2*len(s))
+	above := uint64(digits[10] - '9' - 1)
+	for ; len(s) >= 4; s = s[4:] {
+		x := uint64(binary.BigEndian.Uint32(s))
+		x = (x<<16 | x) & 0x0000ffff_0000ffff
+		x = (x<<8 | x) & 0x00ff00ff_00ff00ff
+		x = (x<<4 | x) & 0x0f0f0f0f_0f0f0f0f
+		letters := (x + 6*each) >> 4 & each
+		dst = binary.BigEndian.AppendUint64(dst, x+'0'*each+letters*above)
+	}
 	for _, b := range s {
 		dst = append(dst, digits[b>>4], digits[b&15])
 	}

@@ -4,6 +4,7 @@ package dnsmsg
 
 import (
 	"bytes"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"runtime/debug"
@@ -239,5 +240,24 @@ func TestNumbersAreWrittenAsStrconvDoes(t *testing.T) {
 		check(power - 1)
 		check(power)
 		check(power + 1)
+	}
+}
+
+func TestHexadecimalOfAnyBytes(t *testing.T) {
+	all := make([]byte, 256+3)
+	for i := range all {
+		all[i] = byte(i)
+	}
+	for from := range 8 {
+		for n := range len(all) - from {
+			b := all[from : from+n]
+			want := hex.EncodeToString(b)
+			if got := string(appendHex([]byte("x"), b, hexLower)); got != "x"+want {
+				t.Fatalf("%x: %s", b, got)
+			}
+			if got := string(appendHex(nil, b, hexUpper)); got != strings.ToUpper(want) {
+				t.Fatalf("%x: %s", b, got)
+			}
+		}
 	}
 }
