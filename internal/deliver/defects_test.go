@@ -120,6 +120,34 @@ func TestARefusedBatchIsNewsForAWhileOnly(t *testing.T) {
 	})
 }
 
+func TestARefusalIsToldAlsoAfterAnotherFault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, 4)
+		fault := &Fault{State: Unauthorized, Verdict: Unsent, Err: errors.New("AUTHORIZATION_FAILED")}
+		r.c.onProduce = func(int32) outcome { return outcome{err: fault} }
+		r.run()
+		in := r.d.LiveIntake()
+		r.put(in, 10)
+		time.Sleep(time.Second) // virtual
+		r.put(in, 0)
+		time.Sleep(5 * time.Second) // virtual
+		if s := r.d.Status(); s.State != Unauthorized {
+			t.Errorf("%+v", s)
+		}
+		r.c.mu.Lock()
+		fault = &Fault{State: RejectedState, Verdict: Rejected, Reason: RejectedByBroker,
+			Err: errors.New("INVALID_TIMESTAMP")}
+		r.c.mu.Unlock()
+		time.Sleep(5 * time.Second) // virtual
+		r.put(in, 10)
+		synctest.Wait()
+		if s := r.d.Status(); s.State != RejectedState || s.LastError != fault.Error() {
+			t.Errorf("%+v", s)
+		}
+		r.finish(in)
+	})
+}
+
 // A lane that waits for memory when everything is given up may get some, for the batches given
 // up make room. What it then hands on comes too late, and must be counted all the same.
 func TestABatchHandedOnAfterTheEndIsDroppedAndCounted(t *testing.T) {

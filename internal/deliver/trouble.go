@@ -85,8 +85,8 @@ func (w *worker) failed(f *Fault) {
 	defer w.d.mu.Unlock()
 	w.d.counts.Failed++
 	t := &w.trouble
-	if f.Verdict == Rejected { // the partition is well, the batch is not
-		t.begun = now
+	if f.Verdict == Rejected { // the partition is well again, the batch is not
+		*t = trouble{begun: now}
 		return
 	}
 	news := true
