@@ -138,6 +138,9 @@ func (s *Spool) tryAppend(b *record.Batch, need int64) (deliver.Ref, error) {
 	if seg.total.frames == 0 {
 		seg.begun = now
 	}
+	if seg.done() {
+		seg.since = now
+	}
 	seg.total.add(t)
 	s.hold(at, &holding{segment: seg, frame: h.frame, tally: t, own: true})
 	s.stats.Appended += t.records

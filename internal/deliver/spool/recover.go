@@ -122,6 +122,7 @@ func (s *Spool) recoverSegment(name string, size int64, marks map[uint64]mark) {
 		// The clock is asked once: if it jumps later, ages do not.
 		begun: now.Add(-since(sv.first, now)), last: now.Add(-since(sv.last, now)),
 	}
+	seg.since = seg.begun
 	s.disk += size
 	if seg.done() {
 		s.remove(seg)

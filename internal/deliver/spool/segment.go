@@ -57,6 +57,7 @@ type segment struct {
 	end    int64  // of the frames: behind it is the seal, or nothing
 	total  tally  // since the segment was begun
 	begun  time.Time
+	since  time.Time // when the first frame was appended after all before it were settled
 	last   time.Time // when its last frame was appended
 
 	// wait counts the frames that the reader has not come to, and that nobody holds or has

@@ -280,8 +280,8 @@ func (s *Spool) Stats() deliver.SpoolStats {
 		if seg.done() {
 			continue
 		}
-		st.Oldest = seg.begun
-		if seg.number == s.reader.segment && seg.held == 0 && s.lastRead.After(seg.begun) {
+		st.Oldest = seg.since
+		if seg.number == s.reader.segment && seg.held == 0 && s.lastRead.After(seg.since) {
 			st.Oldest = s.lastRead
 		}
 		break

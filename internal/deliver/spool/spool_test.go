@@ -268,6 +268,14 @@ func TestTheOldestFrameThatWaitsIsTold(t *testing.T) {
 		equal(t, "the first", time.Duration(0), r.s.Stats().Oldest.Sub(start))
 		r.drain()
 		equal(t, "none", time.Time{}, r.s.Stats().Oldest)
+		pass(time.Second)
+		again := time.Now()
+		r.spill(1, 500) // into the same segment
+		pass(time.Minute)
+		r.spill(1, 500)
+		equal(t, "the first of a second backlog", time.Duration(0), r.s.Stats().Oldest.Sub(again))
+		r.drain()
+		equal(t, "none of it", time.Time{}, r.s.Stats().Oldest)
 		r.close()
 	})
 }
