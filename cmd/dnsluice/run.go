@@ -183,6 +183,7 @@ func sensorConfig(cfg config.Config) (sensor.Config, error) {
 	if d.Mode, err = deliver.ParseMode(cfg.Deliver.Mode); err != nil {
 		return sensor.Config{}, err
 	}
+	d.Unconfirmed = acksOf(cfg.Deliver) == kafka.AcksNone
 	d.Codec = codec
 	d.SpoolAfter = cfg.Deliver.SpoolAfter
 	d.DeadLetter = deadLetterFile(cfg)

@@ -50,7 +50,9 @@ type Config struct {
 	// a batch goes to any.
 	Keyed bool
 
-	Mode       Mode
+	Mode        Mode
+	Unconfirmed bool // what the producer has sent counts as delivered, and no broker has said so
+
 	Spool      Spool         // where batches wait on disk; nil keeps them in memory alone
 	SpoolAfter time.Duration // how long a batch waits for its acknowledgement before it is written
 	Durable    bool          // write each batch to the spool before it is sent

@@ -5,6 +5,7 @@ package deliver
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -322,4 +323,30 @@ func TestTheStatusSaysThatNothingIsKeptAtMostOnce(t *testing.T) {
 			t.Errorf("%v: %v", mode, got)
 		}
 	}
+}
+
+func TestTheSentenceDoesNotSayWhatNobodyKnows(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, 4, func(c *Config) { c.Mode, c.Unconfirmed = AtMostOnce, true })
+		r.run()
+		in := r.d.LiveIntake()
+		r.put(in, 10)
+		in.Flush()
+		synctest.Wait()
+		if s := r.d.Status(); s.State != Flowing || strings.Contains(s.Sentence, "acknowledged") {
+			t.Errorf("%+v", s)
+		}
+		r.c.mu.Lock()
+		r.c.onProduce = func(int32) outcome { return outcome{err: cut} }
+		r.c.mu.Unlock()
+		r.put(in, 10)
+		in.Flush()
+		time.Sleep(time.Second) // virtual
+		s := r.d.Status()
+		if s.State != Dropping || !strings.Contains(s.Sentence, "do not answer") ||
+			strings.Contains(s.Sentence, "no room") {
+			t.Errorf("%+v", s)
+		}
+		r.finish(in)
+	})
 }

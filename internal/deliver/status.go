@@ -92,7 +92,8 @@ func (d *Delivery) Status() Status {
 	}
 	s.LastError = d.health.lastError(state, sc, now)
 	s.Behind = d.health.behind(state, sc, now)
-	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339), advice[state])
+	s.Sentence = fmt.Sprintf("%s since %s: %s", state, since.UTC().Format(time.RFC3339),
+		d.words(state))
 	for _, b := range s.Behind {
 		s.Sentence += fmt.Sprintf("; behind it is %s: %s", b, advice[b])
 	}
@@ -100,6 +101,18 @@ func (d *Delivery) Status() Status {
 		s.Sentence += fmt.Sprintf("; %d records wait on disk", sc.spool.Records)
 	}
 	return s
+}
+
+// words says what the state means, and what can be done. d.mu is held.
+func (d *Delivery) words(state State) string {
+	switch {
+	case state == Flowing && d.cfg.Unconfirmed:
+		return "records are sent, and no broker says that it has them, for nobody asks (deliver.acks)"
+	case state == Dropping && d.health.vain.Equal(d.health.lastDrop):
+		return "brokers do not answer, and what was sent once is not sent again (at-most-once): " +
+			"records are dropped and counted"
+	}
+	return advice[state]
 }
 
 // scene returns what the state depends on. d.mu is held.

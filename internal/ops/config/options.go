@@ -84,8 +84,9 @@ func options(c *Config) []option {
 			help: "Kafka topic of the records."},
 		{key: "deliver.key", flag: "key", value: text(&deliver.Key),
 			help: "Field that is the Kafka key of a record: " + strings.Join(keys, ", ") + ". Records of " +
-				"one key go to one partition, the one that the Java client would choose, in their " +
-				"order. Without a key they go wherever they get through."},
+				"one key go to one partition, the one that the Java client would choose, in the order " +
+				"of their lane, but for those that waited on disk, which come later. Without a key " +
+				"they go wherever they get through."},
 		{key: "deliver.compression", flag: "compression", value: text(&deliver.Compression),
 			help: "How batches are compressed: " + strings.Join(compressions, ", ") + "."},
 		{key: "deliver.mode", flag: "delivery", value: text(&deliver.Mode),
