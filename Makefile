@@ -56,11 +56,13 @@ fuzz: ## each fuzz target for FUZZFOR, a time or a number of inputs, as 30000x
 bench: ## time and allocations of each stage and of the whole line
 	$(GO) test -run '^$$' -bench . -benchmem -cpu 1 ./internal/...
 
-pgo: ## store the profile of the line that the program is built with
-	$(GO) test -trimpath -run '^$$' -bench '^BenchmarkLine$$' -benchtime 12s -cpu 1 -o bin/sensor.test \
-	  -cpuprofile bin/pgo.pprof ./internal/sensor
-	gzip -dc bin/pgo.pprof | AT=$${TMPDIR:-/tmp} perl -pe 's{\Q$$ENV{AT}\E/go-build\d+/b001/sensor[.]test}{"-" x length $$&}ge' \
-	  | gzip -9n > cmd/dnsluice/default.pgo # without the place where the test was built
+pgo: build ## store the profile of the program at work that it is built with, a minute
+	cd bench/compare && $(GO) build -trimpath -o ../../bin/compare .
+	rm -rf bin/profiles && mkdir -p bin/profiles
+	bin/compare profile -dnsluice bin/dnsluice -o bin/profiles $(PROFILEFLAGS)
+	$(GO) tool pprof -proto -output=bin/pgo.pprof bin/profiles/*.pprof
+	gzip -dc bin/pgo.pprof | AT=$(CURDIR)/ perl -pe 's{\Q$$ENV{AT}\E}{"-" x length $$&}ge' \
+	  | gzip -9n > cmd/dnsluice/default.pgo # without the place where the program was built
 
 # Sensors to compare with, each a binary of that program; one that is not given is left out.
 COMPAREWITH = $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) \

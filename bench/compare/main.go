@@ -62,6 +62,13 @@ func command(ctx context.Context, args []string) error {
 		}
 		return within(ctx, o.within, o.measure)
 	}
+	if len(args) > 0 && args[0] == "profile" {
+		o, err := parseProfile(args[1:])
+		if err != nil {
+			return err
+		}
+		return within(ctx, o.within, o.measure)
+	}
 	if len(args) == 3 && args[0] == "send" {
 		return sender.Serve(args[1], args[2], os.Stdin, os.Stdout)
 	}

@@ -85,8 +85,7 @@ func recorded(tb testing.TB) []packet.Packet {
 	return kept
 }
 
-// BenchmarkLine is the line from a frame to a record in a batch. Its profile is what the program is
-// built with: make pgo.
+// BenchmarkLine is the line from a frame to a record in a batch.
 func BenchmarkLine(b *testing.B) {
 	packets := recorded(b)
 	for _, format := range []string{"json", "protobuf"} {
