@@ -2,7 +2,10 @@
 
 package record
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"math"
+)
 
 // A lane writes all records into one batch, whatever their keys, so that it needs no batch for each
 // partition. Only when that is sealed are its records put in the order of their partitions, with
@@ -11,7 +14,7 @@ import "encoding/binary"
 // sorting is what a Splitter remembers to sort records by partition.
 type sorting struct {
 	records []sorted
-	order   []int32 // of records, by partition
+	order   []int32 // which of records, by partition
 	ends    []int32 // in order, of those without a key, and of each partition
 }
 
@@ -19,8 +22,20 @@ type sorting struct {
 // the first one there and by its length.
 const maxRegrowth = binary.MaxVarintLen64
 
+// source is where records are before they are sorted.
+type source struct {
+	raw   []byte
+	base  int64 // ms, which their time stamps are relative to
+	count int32
+}
+
 // sorted says where a record is and where it belongs.
-type sorted struct{ at, partition int32 }
+type sorted struct {
+	ms        int64 // its time stamp
+	source    int32
+	at, end   int32 // where it is there, from its key on
+	partition int32
+}
 
 // SealGroups seals the open batch b as Compressor.Seal does, with one part for each of so many
 // partitions that its records belong to, and one for those without a key. On an error, and while
@@ -28,12 +43,38 @@ type sorted struct{ at, partition int32 }
 func (s *Splitter) SealGroups(b *Batch, partitions int32) error {
 	var err error
 	if partitions > 0 {
-		err = s.group(b, b.buf[HeaderLen:], b.base, partitions)
+		err = s.group(b, source{b.buf[HeaderLen:], b.base, b.count}, partitions)
 	}
 	if len(b.rest) == 0 {
 		s.compressor.Seal(b)
 	}
 	return err
+}
+
+// SealTogether seals open batches as SealGroups does, but as if they were one: the first gets the
+// records of all of them, in their order, and the others are empty then. No part holds more bytes
+// of records than the largest of the batches, so a partition may have several parts, in a row. All
+// are in one arena. On an error, be it that they do not fit there, the batches are as they were.
+func (s *Splitter) SealTogether(batches []*Batch, partitions int32) error {
+	from, most := make([]source, len(batches)), 0
+	for i, b := range batches {
+		from[i] = source{b.buf[HeaderLen:], b.base, b.count}
+		most = max(most, len(b.buf)-HeaderLen)
+	}
+	if err := s.sort(from, partitions); err != nil {
+		return err
+	}
+	out, parts, err := s.arrange(s.room(batches[0], 0), from, most)
+	if err == nil {
+		err = s.replace(batches[0], out, parts)
+	}
+	if err != nil {
+		return err
+	}
+	for _, b := range batches[1:] {
+		b.reset()
+	}
+	return nil
 }
 
 // Group replaces the current part of the sealed batch b by parts as SealGroups makes them. They need
@@ -42,36 +83,26 @@ func (s *Splitter) Group(b *Batch, partitions int32) error {
 	if err := s.open(b); err != nil {
 		return err
 	}
-	return s.group(b, s.raw, int64(binary.BigEndian.Uint64(b.buf[offBaseTime:])), partitions)
+	base := int64(binary.BigEndian.Uint64(b.buf[offBaseTime:]))
+	return s.group(b, source{s.raw, base, b.count}, partitions)
 }
 
-// group puts the records in raw, which are those of the current part of b, in the order of their
-// partitions, and gives b sealed parts. When all belong together it gives b its place and no more.
-func (s *Splitter) group(b *Batch, raw []byte, base int64, partitions int32) error {
-	if err := s.sort(raw, b.count, partitions); err != nil {
+// group puts the records of the current part of b in the order of their partitions, and gives b
+// sealed parts. When all belong together it gives b its place and no more.
+func (s *Splitter) group(b *Batch, src source, partitions int32) error {
+	from := []source{src}
+	if err := s.sort(from, partitions); err != nil {
 		return err
 	}
-	t := &s.sorted
-	parts := make([]part, 0, min(len(t.ends), int(b.count)))
-	from := int32(0)
-	for i, to := range t.ends {
-		if from < to {
-			parts = append(parts, part{count: to - from,
-				place: Place{Partition: int32(i) - 1, Of: partitions}})
-		}
-		from = to
-	}
-	if len(parts) == 1 {
-		b.place = parts[0].place
+	rows, last := s.rows()
+	if rows == 1 {
+		b.place = Place{Partition: last, Of: partitions}
 		return nil
 	}
-	out, err := s.arrange(s.room(b, 0), parts, raw, base)
+	out, parts, err := s.arrange(s.room(b, 0), from, math.MaxInt)
 	if err == errArenaFull { // they hardly compress, and there are many parts, or b shares its arena
-		n := len(raw) + len(parts)*HeaderLen + int(b.count)*maxRegrowth
-		for _, p := range b.rest {
-			n += p.end - p.at
-		}
-		out, err = s.arrange(make([]byte, 0, n), parts, raw, base)
+		n := len(src.raw) + rows*HeaderLen + int(src.count)*maxRegrowth + b.TotalSize() - len(b.buf)
+		out, parts, err = s.arrange(make([]byte, 0, n), from, math.MaxInt)
 	}
 	if err != nil {
 		return err
@@ -79,59 +110,80 @@ func (s *Splitter) group(b *Batch, raw []byte, base int64, partitions int32) err
 	return s.replace(b, out, parts)
 }
 
-// arrange seals the records in raw, in the order that sort found, as parts into the arena out.
-func (s *Splitter) arrange(out []byte, parts []part, raw []byte, base int64) ([]byte, error) {
-	order := s.sorted.order
-	for i := range parts {
-		mine := order[:parts[i].count]
-		order = order[len(mine):]
-		p := part{place: parts[i].place}
-		s.half = s.half[:0]
-		for _, at := range mine {
-			f, err := parseFrame(raw[at:])
-			if err != nil {
-				return nil, err
-			}
-			s.add(&p, f, base)
+// rows returns to how many partitions the sorted records belong, no partition being one, and the
+// last of these.
+func (s *Splitter) rows() (n int, last int32) {
+	from := int32(0)
+	for i, to := range s.sorted.ends {
+		if from < to {
+			n, last = n+1, int32(i)-1
 		}
-		var err error
-		if out, err = s.seal(out, &p, s.half); err != nil {
-			return nil, err
-		}
-		parts[i] = p
+		from = to
 	}
-	return out, nil
+	return n, last
 }
 
-// sort sorts the records in raw by counting those of each partition.
-func (s *Splitter) sort(raw []byte, count, partitions int32) error {
+// arrange seals the records of from, in the order that sort found, as parts into the arena out.
+// None but a single record is larger than most before it is compressed.
+func (s *Splitter) arrange(out []byte, from []source, most int) ([]byte, []part, error) {
+	t := &s.sorted
+	rows, _ := s.rows()
+	parts, next := make([]part, 0, rows), int32(0)
+	for i, end := range t.ends {
+		for next < end {
+			p := part{place: Place{Partition: int32(i) - 1, Of: int32(len(t.ends)) - 1}}
+			s.half = s.half[:0]
+			for ; next < end; next++ {
+				r := &t.records[t.order[next]]
+				rest := from[r.source].raw[r.at:r.end]
+				if p.count > 0 && len(s.half)+maxHead+len(rest) > most {
+					break
+				}
+				s.add(&p, r.ms, rest)
+			}
+			var err error
+			if out, err = s.seal(out, &p, s.half); err != nil {
+				return nil, nil, err
+			}
+			parts = append(parts, p)
+		}
+	}
+	return out, parts, nil
+}
+
+// sort sorts the records of all sources by counting those of each partition.
+func (s *Splitter) sort(from []source, partitions int32) error {
 	t := &s.sorted
 	t.records, t.order = t.records[:0], t.order[:0]
 	t.ends = append(t.ends[:0], make([]int32, partitions+1)...)
-	for at := 0; at < len(raw); {
-		f, err := parseFrame(raw[at:])
-		if err != nil {
-			return err
+	for i, src := range from {
+		n := len(t.records)
+		for at := 0; at < len(src.raw); {
+			f, err := parseFrame(src.raw[at:])
+			if err != nil {
+				return err
+			}
+			partition, err := f.partition(partitions)
+			if err != nil {
+				return err
+			}
+			at += f.size
+			t.records = append(t.records, sorted{ms: src.base + f.delta, source: int32(i),
+				at: int32(at - len(f.rest)), end: int32(at), partition: partition})
+			t.ends[partition+1]++
 		}
-		partition, err := f.partition(partitions)
-		if err != nil {
-			return err
+		if len(t.records)-n != int(src.count) {
+			return errMalformed
 		}
-		t.records = append(t.records, sorted{int32(at), partition})
-		t.ends[partition+1]++
-		at += f.size
 	}
-	if len(t.records) != int(count) {
-		return errMalformed
-	}
-	from := int32(0)
+	next := int32(0)
 	for i, n := range t.ends { // from how many to where they begin
-		t.ends[i], from = from, from+n
+		t.ends[i], next = next, next+n
 	}
-	t.order = append(t.order, make([]int32, count)...)
-	for _, r := range t.records { // and to where they end
-		end := &t.ends[r.partition+1]
-		t.order[*end] = r.at
+	t.order = append(t.order, make([]int32, len(t.records))...)
+	for i := range t.records { // and to where they end
+		end := &t.ends[t.records[i].partition+1]
+		t.order[*end] = int32(i)
 		*end++
 	}
 	return nil

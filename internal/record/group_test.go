@@ -190,6 +190,90 @@ func TestGroupsHaveTheirRecordsInOrder(t *testing.T) {
 	}
 }
 
+func TestBatchesSealedTogetherAreOneInTheirOrder(t *testing.T) {
+	for _, codec := range codecs {
+		for _, partitions := range []int32{1, 12, 1000} {
+			t.Run(fmt.Sprintf("%s, %d", codec, partitions), func(t *testing.T) {
+				p := NewPool(3, 400_000)
+				p.Poison = true
+				s, err := NewSplitter(codec, p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				batches, all := []*Batch{p.TryGet(), p.TryGet(), p.TryGet()}, []keyedEntry{}
+				most := 0
+				for i, b := range batches {
+					all = append(all, fillKeyed(t, b, 600+i)...)
+					most = max(most, b.Size())
+				}
+				want := byPlace(all, partitions)
+				if err := s.SealTogether(batches, partitions); err != nil {
+					t.Fatal(err)
+				}
+				first := batches[0]
+				for _, b := range batches[1:] {
+					if b.Records() != 0 {
+						t.Errorf("%d records are left", b.Records())
+					}
+					p.Put(b)
+				}
+				size := first.TotalSize()
+				got := map[Place][]keyedEntry{}
+				for _, b := range append([]*Batch{first}, first.Detach()...) {
+					got[b.Place()] = append(got[b.Place()], readKeyed(t, b)...)
+					if size -= b.Size(); b.Size() > most {
+						t.Errorf("%d bytes in a part, %d in the largest batch", b.Size(), most)
+					}
+					p.Put(b)
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+				if p.Free() != 3 || size != 0 {
+					t.Errorf("%d batches are free; %d bytes are not of any part", p.Free(), size)
+				}
+			})
+		}
+	}
+}
+
+func TestBatchesThatDoNotFitTogetherStayAsTheyAre(t *testing.T) {
+	p := NewPool(2, 100_000)
+	s, err := NewSplitter(Snappy, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var batches []*Batch
+	var want [][]keyedEntry
+	noise := rand.NewChaCha8([32]byte{})
+	for range cap(p.tokens) {
+		b, all := p.TryGet(), []keyedEntry{}
+		for b.Room() > 2000 {
+			value := make([]byte, 1000)
+			noise.Read(value)
+			e := keyedEntry{Key: fmt.Sprint(len(all) % 9), MS: int64(len(all)), Value: string(value)}
+			b.Commit(append(b.KeyedValue(e.MS, []byte(e.Key)), value...))
+			all = append(all, e)
+		}
+		batches, want = append(batches, b), append(want, all)
+	}
+	if err := s.SealTogether(batches, 12); err != errArenaFull {
+		t.Errorf("%v, want %v", err, errArenaFull)
+	}
+	for i, b := range batches {
+		if err := s.SealGroups(b, 12); err != nil {
+			t.Fatal(err)
+		}
+		got := map[Place][]keyedEntry{}
+		for more := true; more; more = b.Next() {
+			got[b.Place()] = readKeyed(t, b)
+		}
+		if diff := cmp.Diff(byPlace(want[i], 12), got); diff != "" {
+			t.Errorf("batch %d (-want +got):\n%s", i, diff)
+		}
+	}
+}
+
 func TestABatchOfOneKeyStaysAsItIs(t *testing.T) {
 	p := NewPool(1, 10_000)
 	s, err := NewSplitter(Snappy, p)

@@ -24,6 +24,15 @@ func (b *Batch) Total() int {
 	return n
 }
 
+// TotalSize returns the bytes of the current part and those after it.
+func (b *Batch) TotalSize() int {
+	n := len(b.buf)
+	for _, p := range b.rest {
+		n += p.end - p.at
+	}
+	return n
+}
+
 // Next makes the part after the current one the current one. It returns false, and changes
 // nothing, when there is none.
 func (b *Batch) Next() bool {
@@ -39,12 +48,8 @@ func (b *Batch) Next() bool {
 // Copy makes b, an empty batch or one of before, a copy of the sealed batch from, all of its
 // parts and its stamps included. An arena of b that is smaller than they are is replaced.
 func (b *Batch) Copy(from *Batch) {
-	n := len(from.buf)
-	for _, p := range from.rest {
-		n += p.end - p.at
-	}
 	b.reset()
-	b.Arena(n)
+	b.Arena(from.TotalSize())
 	b.buf = append(b.buf[:0], from.buf...)
 	b.count, b.base, b.max, b.place = from.count, from.base, from.max, from.place
 	if len(from.rest) == 0 {

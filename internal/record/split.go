@@ -73,9 +73,7 @@ func (s *Splitter) Split(b *Batch) error {
 // the most. It is the spare one, unless b shares its arena, which it cannot give for it: then it is
 // one of that size, in memory besides the pool until b is put back.
 func (s *Splitter) room(b *Batch, n int) []byte {
-	for _, p := range b.rest {
-		n += p.end - p.at
-	}
+	n += b.TotalSize() - len(b.buf)
 	if b.shared != nil {
 		return make([]byte, 0, n)
 	}
@@ -158,7 +156,7 @@ func (s *Splitter) reframe(src []byte, count int32, base int64) (second part, er
 			return second, err
 		}
 		src = src[f.size:]
-		s.add(&second, f, base)
+		s.add(&second, base+f.delta, f.rest)
 	}
 	if len(src) > 0 {
 		return second, errMalformed
@@ -166,52 +164,61 @@ func (s *Splitter) reframe(src []byte, count int32, base int64) (second part, er
 	return second, nil
 }
 
-// add appends the record f of a batch that begins at base to s.half, as the next one of p.
-func (s *Splitter) add(p *part, f frame, base int64) {
-	at := base + f.delta
+// maxHead is what add may write of a record besides its rest.
+const maxHead = 2*binary.MaxVarintLen32 + binary.MaxVarintLen64 + 1
+
+// add appends a record with the time stamp ms to s.half, as the next one of p. rest is what it has
+// from the length of its key on.
+func (s *Splitter) add(p *part, ms int64, rest []byte) {
 	if p.count == 0 {
-		p.base, p.max = at, at
+		p.base, p.max = ms, ms
 	}
-	p.max = max(p.max, at)
-	delta, offset := zigzag(at-p.base), uint64(p.count)<<1
-	body := 1 + varintLen(delta) + varintLen(offset) + len(f.rest)
+	p.max = max(p.max, ms)
+	delta, offset := zigzag(ms-p.base), uint64(p.count)<<1
+	body := 1 + varintLen(delta) + varintLen(offset) + len(rest)
 	s.half = binary.AppendUvarint(s.half, uint64(body)<<1)
-	s.half = append(s.half, f.attributes)
+	s.half = append(s.half, 0) // attributes
 	s.half = binary.AppendUvarint(s.half, delta)
 	s.half = binary.AppendUvarint(s.half, offset)
-	s.half = append(s.half, f.rest...)
+	s.half = append(s.half, rest...)
 	p.count++
 }
 
 // seal appends records as a sealed batch to out, within its capacity, and notes where it is in p.
+// They are compressed where they are to stay, or, where there is no room for the worst outcome of
+// that, in the spare arena of the compressor.
 func (s *Splitter) seal(out []byte, p *part, records []byte) ([]byte, error) {
 	c, codec := s.compressor, s.compressor.codec
+	at, worst := len(out), HeaderLen+snappyRoom(len(records))
+	to := out[at:]
+	if cap(to) < worst {
+		to = c.spare
+	}
 	var packed []byte
-	if snappyRoom(len(records)) <= cap(c.spare)-HeaderLen { // else it came from a larger pool
-		packed = c.compress(c.spare[:HeaderLen], records)
+	if cap(to) >= worst { // else the records came from a larger pool
+		packed = c.compress(to[:HeaderLen], records)
 	}
 	if packed == nil || len(packed)-HeaderLen >= len(records) {
-		codec, packed = None, nil
+		codec = None
 	} else {
 		records = packed[HeaderLen:]
 	}
-	if cap(out)-len(out) < HeaderLen+len(records) {
+	if cap(out)-at < HeaderLen+len(records) {
 		return out, errArenaFull
 	}
-	p.at, p.end = len(out), len(out)+HeaderLen+len(records)
+	p.at, p.end = at, at+HeaderLen+len(records)
 	out = out[:p.end]
-	copy(out[p.at+HeaderLen:], records)
-	b := Batch{buf: out[p.at:p.end], count: p.count, base: p.base, max: p.max}
+	copy(out[at+HeaderLen:], records)
+	b := Batch{buf: out[at:p.end], count: p.count, base: p.base, max: p.max}
 	b.seal(codec)
 	return out, nil
 }
 
 // frame is one record in the records of a batch.
 type frame struct {
-	size       int // in all
-	attributes byte
-	delta      int64  // of its time stamp
-	rest       []byte // from the key length on
+	size  int    // in all
+	delta int64  // of its time stamp
+	rest  []byte // from the key length on
 }
 
 func parseFrame(src []byte) (frame, error) {
@@ -221,9 +228,8 @@ func parseFrame(src []byte) (frame, error) {
 	if length < 3 || int64(len(r.b)) < length {
 		return frame{}, errMalformed
 	}
-	r.b = r.b[:length]
-	f := frame{size: head + int(length), attributes: r.b[0]}
-	r.b = r.b[1:]
+	r.b = r.b[1:length] // without the attributes, of which none are defined
+	f := frame{size: head + int(length)}
 	f.delta = unzigzag(r.uvarint())
 	r.uvarint() // the offset
 	f.rest = r.b
