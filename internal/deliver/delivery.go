@@ -40,7 +40,7 @@ type Delivery struct {
 	spooler *spooler // nil without a spool, as is drainer
 	drainer *drainer
 
-	compressors []sealer
+	compressors []*sealer
 	intakes     atomic.Int64 // that were made
 	splitting   splitting
 	live        atomic.Bool        // an intake must not wait for memory

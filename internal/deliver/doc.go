@@ -10,8 +10,8 @@
 //	          |                               Spool on disk         |
 //	          +------------------ record.Pool <---------------------+
 //
-// With keys, what leaves a compressor are parts of a batch, each for the worker of one partition; see
-// place.go.
+// With keys, a compressor takes several batches at a time, and what leaves it are parts of them,
+// each for the worker of one partition; see place.go and gather.go.
 //
 // Both queues have room for every batch there is, so a batch handed on never waits for anybody:
 // the pool alone says whether there is memory. Nothing reports to anybody either. Whatever runs

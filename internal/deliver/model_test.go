@@ -186,12 +186,12 @@ func valuesOf(t *testing.T, batch []byte) (values []uint64) {
 	return values
 }
 
-// keyOf returns the key of a record by its value: none, or one of a few.
+// keyOf returns the key of a record by its value: none, or one of some.
 func keyOf(v uint64) []byte {
 	if v%10 == 0 {
 		return nil
 	}
-	return fmt.Appendf(nil, "192.0.2.%d", v%37)
+	return fmt.Appendf(nil, "192.0.2.%d", v%251)
 }
 
 // misplaced looks for records that belong to another partition. c.mu is held.

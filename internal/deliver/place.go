@@ -48,9 +48,12 @@ func (c Config) aim() int {
 type sealer struct {
 	whole  *record.Compressor
 	groups *record.Splitter // nil without keys
+	ratio  float64          // of the last batches it sealed, to what they were before
 }
 
-func (d *Delivery) newSealer() (s sealer, err error) {
+func (d *Delivery) newSealer() (*sealer, error) {
+	s, err := &sealer{}, error(nil)
+	s.ratio = 1 // until it is known
 	if d.cfg.Keyed {
 		s.groups, err = record.NewSplitter(d.cfg.Codec, d.pool)
 	} else {
@@ -64,7 +67,7 @@ func (d *Delivery) newSealer() (s sealer, err error) {
 const patientSealing = 500 * time.Millisecond
 
 // compress seals batches until ctx ends.
-func (d *Delivery) compress(ctx context.Context, c sealer, from <-chan *parcel) {
+func (d *Delivery) compress(ctx context.Context, c *sealer, from <-chan *parcel) {
 	if d.cfg.Keyed {
 		d.awaitTopic(ctx)
 	}
@@ -74,7 +77,7 @@ func (d *Delivery) compress(ctx context.Context, c sealer, from <-chan *parcel) 
 		select {
 		case p := <-from:
 			pulse.Turn()
-			for _, p := range d.seal(c, p) {
+			for _, p := range d.seal(c, d.gather(ctx, c, p, from)) {
 				d.admit(p)
 			}
 		case <-ctx.Done():
@@ -94,14 +97,32 @@ func (d *Delivery) awaitTopic(ctx context.Context) {
 	d.topic.newer(ctx, 0)
 }
 
-// seal seals the batch of p and returns what is to be delivered: p, and with keys the parcels that
-// were parts of it. Should it be beyond us to seal it, it is dropped and counted.
-func (d *Delivery) seal(c sealer, p *parcel) []*parcel {
-	partitions := d.queue.size()
-	if !d.survives("compressor", func() { d.sealBatch(c, p.batch, partitions) }) {
-		d.drop(p, InternalError)
-		return nil
+// seal seals the batches of a group and returns what is to be delivered: with keys, a parcel for
+// each of their parts. Should it be beyond us to seal one, it is dropped and counted.
+func (d *Delivery) seal(c *sealer, group []*parcel) (sealed []*parcel) {
+	partitions, raw, size := d.queue.size(), 0, 0
+	for _, p := range group {
+		raw += p.raw
 	}
+	united := len(group) > 1 && d.unite(c, group, partitions)
+	if united {
+		group = group[:1]
+	}
+	for _, p := range group {
+		if !united && !d.survives("compressor", func() { d.sealBatch(c, p.batch, partitions) }) {
+			d.drop(p, InternalError)
+			continue
+		}
+		size += p.batch.TotalSize()
+		sealed = append(sealed, d.detach(p)...)
+	}
+	c.ratio = float64(size) / float64(raw)
+	return sealed
+}
+
+// detach returns the parcel p, which is sealed now, with the first of its parts, and a parcel for
+// each of the others.
+func (d *Delivery) detach(p *parcel) []*parcel {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	batches := p.batch.Detach()
@@ -121,7 +142,7 @@ func (d *Delivery) seal(c sealer, p *parcel) []*parcel {
 	return all
 }
 
-func (d *Delivery) sealBatch(c sealer, b *record.Batch, partitions int32) {
+func (d *Delivery) sealBatch(c *sealer, b *record.Batch, partitions int32) {
 	switch {
 	case c.groups == nil:
 		c.whole.Seal(b)

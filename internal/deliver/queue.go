@@ -21,6 +21,9 @@ type queue struct {
 	mu         sync.Mutex // guards the following, and what is on the shelves
 	partitions int32      // that there are, as far as it is known
 	own        map[int32]*shelf
+	loaded     int32         // of own, how many have live parcels
+	idles      bool          // that is at most half of the partitions
+	idling     chan struct{} // closed while it is
 }
 
 // shelf is a row of parcels. Who is woken takes one, and take wakes the next.
@@ -29,11 +32,17 @@ type shelf struct {
 	live []*parcel
 	disk []*parcel // that the drainer read
 	row  int       // live ones taken since the last from disk
+
+	loaded bool // it is counted as such
 }
 
 func newShelf() *shelf { return &shelf{wake: make(chan struct{}, 1)} }
 
-func newQueue() *queue { return &queue{any: newShelf(), own: map[int32]*shelf{}} }
+func newQueue() *queue {
+	q := &queue{any: newShelf(), own: map[int32]*shelf{}, idling: make(chan struct{})}
+	q.tally(q.any) // there is nothing
+	return q
+}
 
 // of returns the shelf of the worker of a partition.
 func (q *queue) of(partition int32) *shelf {
@@ -76,10 +85,41 @@ func (q *queue) resize(partitions int32) {
 		if s := q.own[at]; s != nil {
 			q.any.live, q.any.disk = append(q.any.live, s.live...), append(q.any.disk, s.disk...)
 			s.live, s.disk = nil, nil
+			q.tally(s)
 		}
 	}
 	q.partitions = partitions
+	q.tally(q.any)
 	q.any.rouse()
+}
+
+// tally notes whether live parcels are left on the shelf. q.mu is held.
+func (q *queue) tally(s *shelf) {
+	loaded := len(s.live) > 0
+	switch {
+	case s == q.any || loaded == s.loaded:
+	case loaded:
+		q.loaded++
+	default:
+		q.loaded--
+	}
+	s.loaded = loaded
+	idles := q.loaded <= q.partitions/2
+	switch {
+	case idles && !q.idles:
+		close(q.idling)
+	case !idles && q.idles:
+		q.idling = make(chan struct{})
+	}
+	q.idles = idles
+}
+
+// idle returns a channel that is closed once half of the partitions, or more, have no live parcel
+// that waits for their workers.
+func (q *queue) idle() <-chan struct{} {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.idling
 }
 
 // size returns how many partitions there are.
@@ -96,6 +136,7 @@ func (q *queue) put(p *parcel) {
 	s := q.place(p)
 	row := s.rowOf(p)
 	*row = append(*row, p)
+	q.tally(s)
 	s.rouse()
 }
 
@@ -106,6 +147,7 @@ func (q *queue) putBack(p *parcel) {
 	s := q.place(p)
 	row := s.rowOf(p)
 	*row = slices.Insert(*row, 0, p)
+	q.tally(s)
 	s.rouse()
 }
 
@@ -124,6 +166,7 @@ func (q *queue) take(s *shelf) *parcel {
 	}
 	p := (*from)[0]
 	*from = slices.Delete(*from, 0, 1)
+	q.tally(s)
 	s.rouse()
 	return p
 }
@@ -132,10 +175,12 @@ func (q *queue) take(s *shelf) *parcel {
 func (q *queue) steal(p *parcel) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	row := q.place(p).rowOf(p)
+	s := q.place(p)
+	row := s.rowOf(p)
 	i := slices.Index(*row, p)
 	if i >= 0 {
 		*row = slices.Delete(*row, i, i+1)
+		q.tally(s)
 	}
 	return i >= 0
 }

@@ -330,7 +330,7 @@ func (s *spooler) last() {
 			for sealing := true; sealing; {
 				select {
 				case p := <-from:
-					d.seal(d.compressors[0], p)
+					d.seal(d.compressors[0], []*parcel{p})
 				default: // nothing comes but from a lane, which wakes us
 					sealing = false
 				}
