@@ -57,7 +57,7 @@ func (d *Delivery) gains(c *sealer, n, raw int) bool {
 // it was patient for so long. Nothing waits that is to be on disk.
 func (d *Delivery) awaitMore(ctx context.Context, from <-chan *parcel,
 	patience time.Duration) *parcel {
-	if d.cfg.Durable {
+	if d.cfg.Durable || patience <= 0 {
 		return nil
 	}
 	timer := time.NewTimer(patience)

@@ -208,17 +208,28 @@ func (b *Batch) Stamp(p Producer, sequence int32) {
 	binary.BigEndian.PutUint64(b.buf[offProducer:], uint64(p.ID))
 	binary.BigEndian.PutUint16(b.buf[offProducer+8:], uint16(p.Epoch))
 	binary.BigEndian.PutUint32(b.buf[offSequence:], uint32(sequence))
+	b.sum()
+}
+
+// sum writes the checksum.
+func (b *Batch) sum() {
 	crc := crc32.Checksum(b.buf[offAttributes:], castagnoli)
 	binary.BigEndian.PutUint32(b.buf[offCRC:], crc)
 }
 
-// Bytes returns the sealed and stamped batch, borrowed from the arena until the batch is put
-// back into its pool.
-func (b *Batch) Bytes() []byte { return b.buf }
+// Bytes returns the sealed batch, as it was stamped last, borrowed from the arena until the batch is
+// put back into its pool.
+func (b *Batch) Bytes() []byte {
+	if binary.BigEndian.Uint32(b.buf[offCRC:]) == 0 { // which is no harm if it is the checksum
+		b.sum()
+	}
+	return b.buf
+}
 
 // seal writes the header of a batch whose records are compressed with codec, or not at all. The
 // batch is whole from then on, stamped with NoProducer: the spool may keep it before it was ever
-// given to a partition, and Load takes only what has a valid checksum.
+// given to a partition. Only its checksum is left to Bytes: most batches are stamped before anybody
+// asks for that.
 func (b *Batch) seal(codec Codec) {
 	h := b.buf[:HeaderLen]
 	clear(h)
@@ -230,7 +241,9 @@ func (b *Batch) seal(codec Codec) {
 	binary.BigEndian.PutUint64(h[offBaseTime:], uint64(b.base))
 	binary.BigEndian.PutUint64(h[offMaxTime:], uint64(b.max))
 	binary.BigEndian.PutUint32(h[offCount:], uint32(b.count))
-	b.Stamp(NoProducer, -1)
+	for i := offProducer; i < offCount; i++ { // NoProducer and no sequence: -1 each
+		h[i] = 0xff
+	}
 }
 
 // NextSequence returns the sequence of the record after n records from sequence on. Sequences
