@@ -257,10 +257,14 @@ func queue(files []string) iter.Seq[capture.Source] {
 }
 
 // lanesFor returns one lane per core, or as many as memory has room for: with fewer lanes a
-// sensor works, and the default must start on any machine.
+// sensor works, and the default must start on any machine. Files have one, which reads them in their
+// order: where one capture was written to several, streams, fragments and pairs go on in the next.
 func lanesFor(cfg Config) int {
+	if len(cfg.Interfaces) == 0 {
+		return 1
+	}
 	for cfg.Lanes = runtime.GOMAXPROCS(0); cfg.Lanes > 1; cfg.Lanes-- {
-		all := cfg.Lanes*max(1, len(cfg.Interfaces)) + len(cfg.DNSTap)
+		all := cfg.Lanes*len(cfg.Interfaces) + len(cfg.DNSTap)
 		if _, bytes := least(cfg, all); bytes <= cfg.Memory {
 			break
 		}

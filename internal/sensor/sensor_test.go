@@ -48,8 +48,13 @@ func own(t *testing.T, names ...string) []string {
 // printedRecords are the records of captures as they are without Kafka, sorted.
 func printedRecords(t *testing.T, files ...string) []string {
 	t.Helper()
+	return printedAs(t, settings(files...))
+}
+
+func printedAs(t *testing.T, cfg Config) []string {
+	t.Helper()
 	var out bytes.Buffer
-	if _, err := Print(t.Context(), settings(files...), &out); err != nil {
+	if _, err := Print(t.Context(), cfg, &out); err != nil {
 		t.Fatal(err)
 	}
 	var all []string

@@ -47,7 +47,7 @@ type Capture struct {
 	Ports       []uint16 // of DNS, UDP and TCP
 	Tunnels     []string // to look into, by name
 	Promiscuous bool
-	Lanes       int  // for each interface; 0 is one per core
+	Lanes       int  // for each interface, or over files; 0 is one per core, or one over files
 	RingSize    Size // of each lane
 }
 

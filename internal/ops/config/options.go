@@ -37,7 +37,9 @@ func options(c *Config) []option {
 		{key: "capture.promiscuous", value: yesno(&capture.Promiscuous),
 			help: "Take what is addressed to other machines as well, as on a mirror port."},
 		{key: "capture.lanes", value: number(&capture.Lanes),
-			help: "Lanes that share each interface. 0 is one per core, if memory has room."},
+			help: "Lanes that share each interface. 0 is one per core, if memory has room. Of files, as " +
+				"many are read side by side, each for itself: what goes on in the next file is not " +
+				"put together. 0 reads them with one lane, in their order."},
 		{key: "capture.ring_size", value: size(&capture.RingSize),
 			help: "Memory that the kernel fills with packets, for each lane."},
 
