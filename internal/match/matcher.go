@@ -79,7 +79,8 @@ func (m *Matcher) Message(msg *dnsmsg.Message) {
 }
 
 // Turn tells the matcher that its lane has nothing to read at now, in nanoseconds on any clock
-// that runs evenly. What waits runs into its timeout by that as well.
+// that runs evenly. What waits runs into its timeout by that as well. It is for lanes whose packets
+// come as they are sent; where they were captured before, silence says nothing of their time.
 func (m *Matcher) Turn(now int64) {
 	m.clock.turn(now)
 	m.expire()

@@ -42,6 +42,7 @@ type lane struct {
 	sources iter.Seq[capture.Source]
 	decoder *decode.Decoder
 	matcher *match.Matcher // nil when messages are delivered as they come
+	live    bool           // packets come as they are sent, so that time passes with none as well
 	encoder encode.Encoder
 	key     keyer
 	out     outlet
@@ -98,7 +99,9 @@ func (l *lane) read(src capture.Source) error {
 				continue
 			}
 		case capture.ErrIdle:
-			if l.matcher != nil {
+			// A file that is slow, and a pipe whose writer pauses, may have the answer in what
+			// comes next: there only packets tell the time.
+			if l.matcher != nil && l.live {
 				l.matcher.Turn(time.Now().UnixNano())
 			}
 		case io.EOF:

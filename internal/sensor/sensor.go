@@ -155,7 +155,7 @@ func New(cfg Config, producer deliver.Producer, log *slog.Logger) (*Sensor, erro
 }
 
 func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outlet) (*lane, error) {
-	l := &lane{sources: sources, out: out, key: newKeyer(cfg.Key, cfg.Sensor)}
+	l := &lane{sources: sources, live: cfg.live(), out: out, key: newKeyer(cfg.Key, cfg.Sensor)}
 	var err error
 	if l.decoder, err = decode.New(decodeConfig(cfg), l.message); err != nil {
 		return nil, err
@@ -357,8 +357,10 @@ func (s *Sensor) Run(ctx context.Context) error {
 var errInterrupted = errors.New("sensor: interrupted: not all of the files was read")
 
 // live tells whether what comes in has no end.
-func (s *Sensor) live() bool {
-	return len(s.cfg.Interfaces)+len(s.cfg.DNSTap) > 0 || s.cfg.Endless
+func (s *Sensor) live() bool { return s.cfg.live() }
+
+func (cfg Config) live() bool {
+	return len(cfg.Interfaces)+len(cfg.DNSTap) > 0 || cfg.Endless
 }
 
 // drain stops the admission of packets and starts the grace period.
