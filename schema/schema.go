@@ -35,7 +35,8 @@ type Presence string
 const (
 	Always   Presence = "always"
 	Known    Presence = "when known"
-	Reserved Presence = "reserved" // named by version 1, written by no sensor of this version yet
+	Uncut    Presence = "unless cut" // always, but in malformed records that end before it
+	Reserved Presence = "reserved"   // named by version 1, written by no sensor of this version yet
 )
 
 // Field is one field of the record or of an object in it, in the order of the JSON text.
@@ -162,7 +163,7 @@ var Groups = []Group{
 		{Name: "unpaired", Number: 22, Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone before its timeout: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
 	}},
 	{Name: "path", Fields: []Field{
-		{Name: "client_ip", Number: 4, Type: Address, Presence: Known, Doc: "the side that asks: source of a query, destination of a response; this and the next four are absent only with dnstap, where the server did not tell"},
+		{Name: "client_ip", Number: 4, Type: Address, Presence: Known, Doc: "the side that asks: source of a query, destination of a response; of a message that ends before its flags, the side whose port is not one of DNS, or the source; this and the next four are absent only with dnstap, where the server did not tell"},
 		{Name: "client_port", Number: 5, Type: Integer, Presence: Known, Doc: "its port"},
 		{Name: "server_ip", Number: 6, Type: Address, Presence: Known, Doc: "the side that answers"},
 		{Name: "server_port", Number: 7, Type: Integer, Presence: Known, Doc: "its port"},
@@ -187,17 +188,17 @@ var Groups = []Group{
 		{Name: "policy", Number: 39, Type: Object, Of: policy, Presence: Known, Doc: "the operator's policy that was applied"},
 	}},
 	{Name: "header", Fields: []Field{
-		{Name: "id", Number: 8, Type: Integer, Presence: Always, Doc: "message id"},
-		{Name: "opcode", Number: 40, Type: String, Presence: Always, Doc: "QUERY, NOTIFY, UPDATE, ..., or OPCODE7"},
-		{Name: "rcode", Number: 41, Type: String, Presence: Always, Doc: "NOERROR, NXDOMAIN, ..., with the upper bits of EDNS, or RCODE24"},
-		{Name: "aa", Number: 42, Type: Boolean, Presence: Always, Doc: "authoritative answer"},
-		{Name: "tc", Number: 43, Type: Boolean, Presence: Always, Doc: "truncated"},
-		{Name: "rd", Number: 44, Type: Boolean, Presence: Always, Doc: "recursion desired"},
-		{Name: "ra", Number: 45, Type: Boolean, Presence: Always, Doc: "recursion available"},
-		{Name: "ad", Number: 46, Type: Boolean, Presence: Always, Doc: "authentic data"},
-		{Name: "cd", Number: 47, Type: Boolean, Presence: Always, Doc: "checking disabled"},
+		{Name: "id", Number: 8, Type: Integer, Presence: Uncut, Doc: "message id"},
+		{Name: "opcode", Number: 40, Type: String, Presence: Uncut, Doc: "QUERY, NOTIFY, UPDATE, ..., or OPCODE7"},
+		{Name: "rcode", Number: 41, Type: String, Presence: Uncut, Doc: "NOERROR, NXDOMAIN, ..., with the upper bits of EDNS, or RCODE24"},
+		{Name: "aa", Number: 42, Type: Boolean, Presence: Uncut, Doc: "authoritative answer"},
+		{Name: "tc", Number: 43, Type: Boolean, Presence: Uncut, Doc: "truncated"},
+		{Name: "rd", Number: 44, Type: Boolean, Presence: Uncut, Doc: "recursion desired"},
+		{Name: "ra", Number: 45, Type: Boolean, Presence: Uncut, Doc: "recursion available"},
+		{Name: "ad", Number: 46, Type: Boolean, Presence: Uncut, Doc: "authentic data"},
+		{Name: "cd", Number: 47, Type: Boolean, Presence: Uncut, Doc: "checking disabled"},
 		{Name: "size", Number: 9, Type: Integer, Presence: Always, Doc: "bytes of the DNS message"},
-		{Name: "qdcount", Number: 48, Type: Integer, Presence: Known, Doc: "entries that the header claims; the four counts are there when the arrays below are not whole: malformed, or omitted"},
+		{Name: "qdcount", Number: 48, Type: Integer, Presence: Known, Doc: "entries that the header claims; the four counts are there when the arrays below are not whole: malformed (as far as it has them), or omitted"},
 		{Name: "ancount", Number: 49, Type: Integer, Presence: Known, Doc: "see qdcount"},
 		{Name: "nscount", Number: 50, Type: Integer, Presence: Known, Doc: "see qdcount"},
 		{Name: "arcount", Number: 51, Type: Integer, Presence: Known, Doc: "see qdcount"},

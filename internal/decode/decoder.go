@@ -40,6 +40,8 @@ type Decoder struct {
 	context uint64 // of the tunnels that the packet came through, for fragments; 0 for none
 	packets uint64 // how many packets it stands for: fragments that were put together are several
 
+	reported bool // what is read of tap is its response
+
 	seed      maphash.Seed // of context
 	fragments *defrag.Table
 
@@ -208,6 +210,17 @@ func (d *Decoder) takesPorts(b []byte) bool {
 	return d.ports.has(min(m.SrcPort, m.DstPort)) || d.ports.has(max(m.SrcPort, m.DstPort))
 }
 
+// answers tells whether a message that ends before its flags goes from a server to a client: by the
+// port of DNS, which is the server's, or by the name that the server gave it. What comes from such
+// a port to such a port is taken for a query.
+func (d *Decoder) answers() bool {
+	m := &d.message
+	if m.DNSTap != nil {
+		return d.reported
+	}
+	return d.ports.has(m.SrcPort) && !d.ports.has(m.DstPort)
+}
+
 // parse reads one message, which was size bytes long on the wire, and emits it.
 func (d *Decoder) parse(b []byte, size int) {
 	m := &d.message
@@ -216,6 +229,9 @@ func (d *Decoder) parse(b []byte, size int) {
 	d.counters.Messages++
 	if m.Fault.Reason != dnsmsg.OK {
 		d.counters.Malformed[m.Fault.Reason]++
+		if m.HeaderFields() < 2 && d.answers() {
+			m.Flags = dnsmsg.FlagQR
+		}
 	}
 	d.emit(m)
 }

@@ -166,6 +166,39 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestTheClientOfAMessageWithoutItsFlags shortens a response, as snapshot lengths and senders do: the
+// flags tell who asked and, without them, the port of DNS.
+func TestTheClientOfAMessageWithoutItsFlags(t *testing.T) {
+	for _, test := range []struct{ src, dst, client uint16 }{
+		{53, 40000, 40000}, {40000, 53, 40000}, {53, 53, 53},
+	} {
+		for n := range 16 {
+			for _, frame := range []packet.Packet{
+				ether(ethernet(typeIPv4, ipv4(17, udp(test.src, test.dst, answer[:max(n, 1)])))),
+				{Data: ethernet(typeIPv4, ipv4(17, udp(test.src, test.dst, answer)))[:14+20+8+n],
+					Length: 14 + 20 + 8 + len(answer), Link: packet.LinkEthernet},
+			} {
+				asked, messages := test.client, 0
+				d := newDecoder(t, func(m *dnsmsg.Message) {
+					messages++
+					if len(m.Wire) >= 4 {
+						asked = test.dst // it is a response
+					}
+					client, port := m.Client()
+					if port != asked || test.src != test.dst && (client == client4) != (port == test.src) {
+						t.Errorf("%d to %d, %d bytes: %s, %d is the client", test.src, test.dst,
+							len(m.Wire), client, port)
+					}
+				})
+				d.Decode(&frame)
+				if messages != 1 {
+					t.Errorf("%d to %d, %d bytes: %d messages", test.src, test.dst, n, messages)
+				}
+			}
+		}
+	}
+}
+
 func TestDropReasons(t *testing.T) {
 	datagram := udp(40000, 53, query)
 	frame := ethernet(typeIPv4, ipv4(17, datagram))

@@ -24,22 +24,27 @@ func (d *Decoder) dnstap(p *packet.Packet) Reason {
 		Transport: f.Transport, Interface: p.Interface, DNSTap: &f.Tap}
 	if len(f.Query) > 0 {
 		m.Time = cmp.Or(f.Tap.QueryTime, f.Tap.ResponseTime, p.Time)
-		d.report(f.Query)
+		d.report(f.Query, false)
 	}
 	if len(f.Response) > 0 {
 		m.Time = cmp.Or(f.Tap.ResponseTime, f.Tap.QueryTime, p.Time)
-		d.report(f.Response)
+		d.report(f.Response, true)
 	}
 	m.DNSTap = nil // captured packets do not touch it
 	return OK
 }
 
 // report parses one message. The server tells who asked and who answered; which of them sent the
-// message is in the bit that Message.Client looks at, if it is there.
-func (d *Decoder) report(b []byte) {
+// message is in the bit that Message.Client looks at; if that is not there, in what the server
+// called it.
+func (d *Decoder) report(b []byte, response bool) {
 	m, f := &d.message, &d.tap
 	m.Src, m.SrcPort, m.Dst, m.DstPort = f.Client, f.ClientPort, f.Server, f.ServerPort
-	if len(b) >= dnsmsg.HeaderLen && b[2]>>7 != 0 {
+	d.reported = response
+	if len(b) >= 4 { // the flags are there
+		response = b[2]>>7 != 0
+	}
+	if response {
 		m.Src, m.SrcPort, m.Dst, m.DstPort = f.Server, f.ServerPort, f.Client, f.ClientPort
 	}
 	d.parse(b, len(b))

@@ -67,6 +67,10 @@ func TestDecodeDNSTap(t *testing.T) {
 		{"a message that is malformed", reported(field(4, string(client4.AsSlice())),
 			field(14, answer[:5])),
 			[]string{fmt.Sprint(9, " unknown ", client4, 0, " ", none, 0, " short_header")}},
+		{"a response that ends before it says that it is one",
+			reported(field(4, string(client4.AsSlice())), field(10, query[:3]), field(14, answer[:3])),
+			[]string{fmt.Sprint(9, " unknown ", client4, 0, " ", none, 0, " short_header"),
+				fmt.Sprint(9, " unknown ", client4, 0, " ", none, 0, " short_header")}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			var got []string

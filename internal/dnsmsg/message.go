@@ -95,7 +95,8 @@ type Message struct {
 	DNSTap *DNSTap
 
 	// Wire is the whole message, header first, without the length prefix of TCP. It can be
-	// shorter than HeaderLen: then Fault says so and the fields below are zero.
+	// shorter than HeaderLen: then Fault says so, and of the fields below there are as many as
+	// HeaderFields says. The others are zero, but for FlagQR, which is as the ports tell.
 	Wire []byte
 
 	// The header. QD to AR are the counts that it claims, which a malformed message need not hold.
@@ -118,6 +119,9 @@ type Message struct {
 	InnerTunnelID        TunnelID   // the innermost, when there are several
 	TunnelSrc, TunnelDst netip.Addr // of the outermost IP header, when it is not the only one
 }
+
+// HeaderFields returns how many of the header's six fields are there, from ID to AR.
+func (m *Message) HeaderFields() int { return min(len(m.Wire), HeaderLen) / 2 }
 
 // Response tells whether the QR bit is set.
 func (m *Message) Response() bool { return m.Flags&FlagQR != 0 }

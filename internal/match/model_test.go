@@ -42,7 +42,8 @@ func (o *model) message(m *dnsmsg.Message, timeout int64) {
 		w.question += fmt.Sprint(strings.ToLower(string(name)), q.Type, q.Class, " ")
 	}
 	switch {
-	case len(m.Questions) < int(m.QD) || m.Fault.Reason != dnsmsg.OK && !m.Response():
+	case len(m.Wire) < dnsmsg.HeaderLen || len(m.Questions) < int(m.QD) ||
+		m.Fault.Reason != dnsmsg.OK && !m.Response():
 		o.alone(m)
 	case m.Response():
 		o.response(w)

@@ -151,10 +151,12 @@ type object = map[string]any
 func jsonSchema(w io.Writer) error {
 	root := objectSchema(schema.Fields())
 	// What must be there depends on the kind.
-	root["required"] = required(schema.OfAll)
+	root["required"] = required(schema.OfAll, schema.Always)
 	root["if"] = object{"properties": object{"kind": object{"const": "heartbeat"}}}
-	root["then"] = object{"required": required(schema.OfHeartbeats)}
-	root["else"] = object{"required": required(schema.OfMessages)}
+	root["then"] = object{"required": required(schema.OfHeartbeats, schema.Always)}
+	root["else"] = object{"required": required(schema.OfMessages, schema.Always),
+		"if":   object{"properties": object{"kind": object{"const": "malformed"}}},
+		"else": object{"required": required(schema.OfMessages, schema.Uncut)}}
 	root["$schema"] = "https://json-schema.org/draft/2020-12/schema"
 	root["title"] = fmt.Sprintf("dnsluice record, version %d", schema.Version)
 	enc := json.NewEncoder(w)
@@ -162,12 +164,12 @@ func jsonSchema(w io.Writer) error {
 	return enc.Encode(root)
 }
 
-// required returns the fields that are always in records of the scope.
-func required(of schema.Scope) []string {
+// required returns the fields of the presence that records of the scope have.
+func required(of schema.Scope, presence schema.Presence) []string {
 	names := []string{}
 	for _, g := range schema.Groups {
 		for _, f := range g.Fields {
-			if g.Of == of && f.Presence == schema.Always {
+			if g.Of == of && f.Presence == presence {
 				names = append(names, f.Name)
 			}
 		}

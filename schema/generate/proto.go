@@ -48,7 +48,9 @@ const protoIntro = `// SPDX-License-Identifier: Apache-2.0
 // The numbers of fields are for good. Fields that are optional, and messages, are absent when they
 // are not known or have nothing to say; all others are there in every record that the heading of
 // their group names, and one that is not on the wire is 0, false or empty, as proto3 has it. A
-// record is a heartbeat if it has the field heartbeat. Reserved fields are not written yet.
+// record is a heartbeat if it has the field heartbeat. One whose opcode is empty is of a message
+// that ends before its flags: those, and the rcode, are not known. Reserved fields are not written
+// yet.
 
 syntax = "proto3";
 
@@ -96,7 +98,7 @@ func protoFields(w io.Writer, indent string, fields []schema.Field) {
 			kind = messageNames[objectName(f.Name)]
 		case f.Type == schema.Array:
 			kind = "repeated " + messageNames[objectName(f.Name)]
-		case f.Presence != schema.Always && f.Type != schema.Strings:
+		case f.Presence != schema.Always && f.Presence != schema.Uncut && f.Type != schema.Strings:
 			kind = "optional " + kind
 		}
 		fmt.Fprintf(w, "%s// %s\n%s%s %s = %d;\n", indent, doc, indent, kind, f.Name, f.Number)

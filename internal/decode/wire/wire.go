@@ -58,7 +58,7 @@ func ranOut(r dnsmsg.Reason) bool {
 // questions reads the header and the question section. It returns the offset after them.
 func questions(m *dnsmsg.Message, b []byte) (int, dnsmsg.Fault) {
 	if len(b) < dnsmsg.HeaderLen {
-		m.ID, m.Flags, m.QD, m.AN, m.NS, m.AR = 0, 0, 0, 0, 0, 0
+		shortHeader(m, b)
 		return 0, dnsmsg.Fault{Reason: dnsmsg.ShortHeader}
 	}
 	m.ID = binary.BigEndian.Uint16(b)
@@ -85,6 +85,16 @@ func questions(m *dnsmsg.Message, b []byte) (int, dnsmsg.Fault) {
 		o = next + questionFixed
 	}
 	return o, dnsmsg.Fault{}
+}
+
+// shortHeader reads what there is of the header. Half a field is none.
+func shortHeader(m *dnsmsg.Message, b []byte) {
+	for i, field := range [...]*uint16{&m.ID, &m.Flags, &m.QD, &m.AN, &m.NS, &m.AR} {
+		*field = 0
+		if len(b) >= 2*i+2 {
+			*field = binary.BigEndian.Uint16(b[2*i:])
+		}
+	}
 }
 
 // records reads the three sections of resource records, which start at o. The counts of the

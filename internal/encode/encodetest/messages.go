@@ -112,7 +112,7 @@ func Message(b []byte, change func(*dnsmsg.Message)) *dnsmsg.Message {
 		Time: 1790000000_123456789, Wire: b, Size: len(b), SrcPort: 51824, DstPort: 53,
 		Src: netip.MustParseAddr("192.0.2.7"), Dst: netip.MustParseAddr("198.51.100.53"),
 	}
-	if len(b) > 2 && b[2]&0x80 != 0 {
+	if len(b) > 3 && b[2]&0x80 != 0 {
 		m.Src, m.Dst, m.SrcPort, m.DstPort = m.Dst, m.Src, m.DstPort, m.SrcPort
 	}
 	if change != nil {

@@ -50,8 +50,11 @@ func (p *Proto) Read(value []byte) (map[string]any, error) {
 		return nil, err
 	}
 	all, err := object(m)
-	if err != nil || all["heartbeat"] == nil {
-		return all, err
+	if err != nil {
+		return nil, err
+	}
+	if all["heartbeat"] == nil {
+		return all, notRead(all)
 	}
 	for _, f := range schema.FieldsOf(schema.OfMessages) {
 		field := p.record.Fields().ByName(protoreflect.Name(f.Name))
@@ -65,6 +68,25 @@ func (p *Proto) Read(value []byte) (map[string]any, error) {
 		}
 	}
 	return all, nil
+}
+
+// notRead takes from a record what the bytes of its message end before, which is there as nothing.
+func notRead(record map[string]any) error {
+	malformed, _ := record["malformed"].(map[string]any)
+	if malformed == nil || record["opcode"] != "" {
+		return nil
+	}
+	digits, _ := malformed["bytes"].(string)
+	for _, f := range schema.FieldsOf(schema.OfMessages) {
+		switch v := record[f.Name]; {
+		case f.Presence != schema.Uncut || f.Name == "id" && len(digits) >= 4:
+		case v != "" && v != false && v != json.Number("0"):
+			return fmt.Errorf("%s is %v, in a message of %q", f.Name, v, digits)
+		default:
+			delete(record, f.Name)
+		}
+	}
+	return nil
 }
 
 // object has what is present: of fields without presence all, of lists those that are not empty.

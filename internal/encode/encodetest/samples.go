@@ -137,6 +137,12 @@ func malformedSamples(t testing.TB) []Sample {
 	return []Sample{
 		{"malformed: no bytes at all", nil, nil},
 		{"malformed: a short header", whole[:11], nil},
+		{"malformed: half a header", whole[:7], nil},
+		{"malformed: no counts", whole[:4], nil},
+		{"malformed: half of the flags", whole[:3], nil},
+		{"malformed: an id alone, cut by the snapshot length", whole[:2],
+			func(m *dnsmsg.Message) { m.Size, m.Cut = len(whole), true }},
+		{"malformed: half an id", whole[:1], nil},
 		{"malformed: a name that is truncated", whole[:20], nil},
 		{"malformed: a name too long", Header(Query, 1, 0, 0, 0,
 			strings.Repeat("\x3f"+strings.Repeat("a", 63), 4)+"\x00\x00\x01\x00\x01"), nil},

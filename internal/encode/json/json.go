@@ -82,6 +82,7 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	if m.DNSTap != nil {
 		dst = appendDNSTap(dst, m.DNSTap)
 	}
+	head := len(dst)
 	dst = e.headerOf(m).Append(appendUint(append(dst, keyId...), uint64(m.ID)))
 	dst = appendUint(dst, uint64(m.Size))
 	body := len(dst)
@@ -99,6 +100,9 @@ func (e *Encoder) append(dst []byte, seq uint64, m *dnsmsg.Message, t *dnsmsg.Tr
 	}
 	if m.Fault.Reason != dnsmsg.OK {
 		dst = appendMalformed(dst, m)
+		if m.HeaderFields() < 2 {
+			dst, body = cutHeader(dst, head, body, m)
+		}
 	}
 	if e.omitted > 0 || m.Fault.Reason != dnsmsg.OK {
 		dst = insertCounts(dst, body, m)
@@ -231,14 +235,26 @@ func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 	return append(dst, `"}`...)
 }
 
+// cutHeader takes what m ends before out of the header, which stands from head to body, and returns
+// where it ends then. It is quicker to look for it here than before all that is whole.
+func cutHeader(dst []byte, head, body int, m *dnsmsg.Message) (cut []byte, end int) {
+	text := dst[:head] // all that is written here is less than what it overwrites
+	if m.HeaderFields() > 0 {
+		text = appendUint(append(text, keyId...), uint64(m.ID))
+	}
+	text = appendUint(append(text, keySize...), uint64(m.Size))
+	return append(text, dst[body:]...), len(text)
+}
+
 // insertCounts inserts the counts that the header claims at the offset at, where the table of
 // fields has them. That costs a move of what follows, and only records that are not whole pay.
 func insertCounts(dst []byte, at int, m *dnsmsg.Message) []byte {
 	var text [96]byte
-	counts := appendUint(append(text[:0], keyQdcount...), uint64(m.QD))
-	counts = appendUint(append(counts, keyAncount...), uint64(m.AN))
-	counts = appendUint(append(counts, keyNscount...), uint64(m.NS))
-	counts = appendUint(append(counts, keyArcount...), uint64(m.AR))
+	counts := text[:0]
+	for i := range max(0, m.HeaderFields()-2) {
+		key := [...]string{keyQdcount, keyAncount, keyNscount, keyArcount}[i]
+		counts = appendUint(append(counts, key...), uint64([...]uint16{m.QD, m.AN, m.NS, m.AR}[i]))
+	}
 	end := len(dst)
 	dst = append(dst, counts...)
 	copy(dst[at+len(counts):], dst[at:end])

@@ -41,7 +41,31 @@ func sound(t testing.TB, value []byte, m *dnsmsg.Message) {
 	if err := ordered(value, schema.OfMessages); err != nil {
 		t.Fatalf("%v in %.2000s", err, value)
 	}
+	if err := headed(value, m); err != nil {
+		t.Errorf("%v in %.2000s", err, value)
+	}
 	agrees(t, value, m)
+}
+
+// headed tells whether a value has of the header what the message has, and nothing else.
+func headed(value []byte, m *dnsmsg.Message) error {
+	var got map[string]any
+	if err := stdjson.Unmarshal(value, &got); err != nil {
+		return err
+	}
+	for i, keys := range [][]string{{"id"}, {"opcode", "rcode", "aa", "tc", "rd", "ra", "ad", "cd"},
+		{"qdcount"}, {"ancount"}, {"nscount"}, {"arcount"}} {
+		for _, key := range keys {
+			want := len(m.Wire) >= 2*i+2
+			if i >= 2 && m.Fault.Reason == dnsmsg.OK { // said when something is left out
+				want = got["omitted"] != nil
+			}
+			if (got[key] != nil) != want {
+				return fmt.Errorf("%s is %v, of a message of %d bytes", key, got[key], len(m.Wire))
+			}
+		}
+	}
+	return nil
 }
 
 // ordered checks a value against the field table.
@@ -197,7 +221,8 @@ func agrees(t testing.TB, value []byte, m *dnsmsg.Message) {
 	if got.Omitted != omitted {
 		t.Errorf("%d omitted, and %d said to be", omitted, got.Omitted)
 	}
-	if whole := omitted == 0 && m.Fault.Reason == dnsmsg.OK; whole != (got.Qdcount == nil) {
+	whole := omitted == 0 && m.Fault.Reason == dnsmsg.OK
+	if (whole || len(m.Wire) < 6) != (got.Qdcount == nil) {
 		t.Errorf("fault %v, %d omitted, counts %v", m.Fault.Reason, omitted, got.Qdcount)
 	}
 }

@@ -66,9 +66,11 @@ func (r *rules) checkObject(object map[string]any) error {
 				then = r.Else
 			}
 		}
-		for _, key := range then.Required {
-			if _, ok := object[key]; !ok {
-				return fmt.Errorf("no %s", key)
+		if then != nil { // it says of the same object what must be there
+			then.Type, then.AdditionalProperties = r.Type, r.AdditionalProperties
+			then.Properties = r.Properties
+			if err := then.checkObject(object); err != nil {
+				return err
 			}
 		}
 	}
@@ -128,7 +130,8 @@ func TestTheSchemaRefusesWhatIsNoRecord(t *testing.T) {
 	for _, c := range []struct{ name, old, new string }{
 		{"a key too many", `"v":1`, `"v":1,"w":1`},
 		{"a key missing", `"seq":42,`, ``},
-		{"a key missing that heartbeats need not have", `"rcode":"NOERROR",`, ``},
+		{"a key missing that heartbeats need not have", `"size":45,`, ``},
+		{"a key missing that malformed records need not have", `"rcode":"NOERROR",`, ``},
 		{"the kind of a heartbeat, and no heartbeat", `"kind":"response"`, `"kind":"heartbeat"`},
 		{"a negative number", `"lane":3`, `"lane":-3`},
 		{"a string for a number", `"lane":3`, `"lane":"3"`},

@@ -208,6 +208,9 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 const maxMalformedBytes = 128
 
 func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
+	if m.HeaderFields() < 2 { // of a field that comes twice the last counts
+		dst = append(dst, tagOpcode+empty+tagRcode+empty...)
+	}
 	dst, at := open(dst, tagMalformed)
 	dst = appendText(append(dst, tagMalformedReason...), m.Fault.Reason.String())
 	dst = appendUint(append(dst, tagMalformedOffset...), uint64(m.Fault.Offset))
@@ -218,8 +221,9 @@ func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 
 // appendCounts appends what the header claims.
 func appendCounts(dst []byte, m *dnsmsg.Message) []byte {
-	dst = appendUint(append(dst, tagQdcount...), uint64(m.QD))
-	dst = appendUint(append(dst, tagAncount...), uint64(m.AN))
-	dst = appendUint(append(dst, tagNscount...), uint64(m.NS))
-	return appendUint(append(dst, tagArcount...), uint64(m.AR))
+	for i := range max(0, m.HeaderFields()-2) {
+		tag := [...]string{tagQdcount, tagAncount, tagNscount, tagArcount}[i]
+		dst = appendUint(append(dst, tag...), uint64([...]uint16{m.QD, m.AN, m.NS, m.AR}[i]))
+	}
+	return dst
 }
