@@ -159,8 +159,8 @@ var Groups = []Group{
 		{Name: "reversed", Number: 21, Type: Boolean, Presence: Known, Doc: "true when the response has the earlier time, as packets out of order and clocks that are set have it; latency_us is 0 then"},
 	}},
 	{Name: "kind", Of: OfAll, Fields: []Field{
-		{Name: "kind", Number: 3, Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered; or heartbeat"},
-		{Name: "unpaired", Number: 22, Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone before its timeout: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
+		{Name: "kind", Number: 3, Type: String, Presence: Always, Doc: "query, response or malformed; with emit: transactions also transaction (a query and its response) and unanswered (a query whose timeout has passed), and query is one that was not waited for; or heartbeat"},
+		{Name: "unpaired", Number: 22, Type: String, Presence: Known, Doc: "with emit: transactions, why a message stands alone although no timeout has passed: multicast, full (of memory), crowded (too many queries of one port and id), end (of the run)"},
 	}},
 	{Name: "path", Fields: []Field{
 		{Name: "client_ip", Number: 4, Type: Address, Presence: Known, Doc: "the side that asks: source of a query, destination of a response; of a message that ends before its flags, the side whose port is not one of DNS, or the source; this and the next four are absent only with dnstap, where the server did not tell"},
@@ -210,7 +210,7 @@ var Groups = []Group{
 		{Name: "questions", Number: 53, Type: Array, Of: question, Presence: Known, Doc: "all of them, when there are more than one"},
 	}},
 	{Name: "query", Fields: []Field{
-		{Name: "retransmits", Number: 54, Type: Integer, Presence: Known, Doc: "queries with the same bytes that came before the response, and are in this record; in those of kind transaction and unanswered"},
+		{Name: "retransmits", Number: 54, Type: Integer, Presence: Known, Doc: "queries with the same bytes that came before the response, and are in this record; in all records of kind transaction and unanswered, and in others when there are any"},
 		{Name: "query_size", Number: 55, Type: Integer, Presence: Known, Doc: "bytes of the query, in records with both: all fields without query_ are of the response then"},
 		{Name: "query_rd", Number: 56, Type: Boolean, Presence: Known, Doc: "rd of the query"},
 		{Name: "query_ad", Number: 57, Type: Boolean, Presence: Known, Doc: "ad of the query"},

@@ -11,7 +11,7 @@ const (
 	KindQuery       Kind = iota // a query whose response was not waited for: see Unpaired
 	KindResponse                // a response without its query
 	KindTransaction             // a query and its response
-	KindUnanswered              // a query without a response until its timeout
+	KindUnanswered              // a query without a response until its timeout, and never before
 	KindMalformed               // a message with a Fault; a response may have its query with it
 	NumKinds                    // how many there are; not a kind
 )

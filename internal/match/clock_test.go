@@ -25,12 +25,12 @@ func TestTimeThatJumps(t *testing.T) {
 		{"a file that is older than the one before", func(r *rig) {
 			r.take(msg{at: year}, msg{id: 1}, msg{id: 1, at: ms, response: true}, msg{id: 2, at: 6 * second})
 		}, []string{"transaction q1:a.example r1:a.example 1ms", "unanswered q0:a.example",
-			"unanswered q2:a.example unpaired=end"}},
+			"query q2:a.example unpaired=end"}},
 		{"a little back is reordering, not a new time", func(r *rig) {
 			r.take(msg{at: 4 * second}, msg{id: 1}, msg{id: 2, at: 9*second - 1},
 				msg{id: 1, at: 9*second - 1, response: true}, msg{id: 3, at: 9 * second})
 		}, []string{"transaction q1:a.example r1:a.example 8.999999999s", "unanswered q0:a.example",
-			"unanswered q2:a.example unpaired=end", "unanswered q3:a.example unpaired=end"}},
+			"query q2:a.example unpaired=end", "query q3:a.example unpaired=end"}},
 		{"one packet with an absurd time ends only what waits", func(r *rig) {
 			r.take(msg{}, msg{id: 1, at: math.MaxInt64}, msg{id: 2, at: second},
 				msg{id: 2, at: 2 * second, response: true}, msg{id: 1, at: 2 * second, response: true})
@@ -38,8 +38,8 @@ func TestTimeThatJumps(t *testing.T) {
 			"transaction q1:a.example r1:a.example 0s reversed"}},
 		{"times at both ends of their range", func(r *rig) {
 			r.take(msg{at: math.MinInt64}, msg{at: math.MaxInt64, id: 1}, msg{at: math.MinInt64, id: 2})
-		}, []string{"unanswered q0:a.example unpaired=end", "unanswered q1:a.example unpaired=end",
-			"unanswered q2:a.example unpaired=end"}},
+		}, []string{"query q0:a.example unpaired=end", "query q1:a.example unpaired=end",
+			"query q2:a.example unpaired=end"}},
 		{"a quiet link: turns alone bring the timeout", func(r *rig) {
 			r.take(msg{at: year})
 			for at := 7 * second; at < 12*second; at += second {
@@ -58,7 +58,7 @@ func TestTimeThatJumps(t *testing.T) {
 			}
 			r.take(msg{at: 3 * second, id: 1}, msg{at: 5*second - 1, response: true})
 		}, []string{"transaction q0:a.example r0:a.example 4.999999999s",
-			"unanswered q1:a.example unpaired=end"}},
+			"query q1:a.example unpaired=end"}},
 		{"a process that stood still is not idle time", func(r *rig) {
 			r.take(msg{})
 			turn(r, 1)

@@ -48,7 +48,7 @@ func TestWhatWaitedIsWhatCame(t *testing.T) {
 			}
 			left := 0
 			m, err := New(DefaultConfig(), func(x *dnsmsg.Transaction) {
-				if x.Kind != dnsmsg.KindUnanswered || left > 0 {
+				if x.Unpaired != dnsmsg.End || left > 0 {
 					return
 				}
 				left++

@@ -16,6 +16,8 @@
 //     only query that waits on those addresses, ports and id.
 //   - A malformed response takes its query if its question can be read, and the pair is
 //     malformed: to call the query unanswered would be wrong. A malformed query is passed on.
+//   - A query is unanswered when its timeout has passed. One that leaves earlier, for want of memory
+//     or at the end of the run, is a query alone: nobody knows what came of it.
 //   - What goes to a multicast address is passed on: anyone may answer, or none.
 //   - A response over UDP that comes before its query waits a moment for it, since mirror ports
 //     and receive queues change the order of packets that are close.

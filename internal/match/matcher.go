@@ -86,13 +86,14 @@ func (m *Matcher) Turn(now int64) {
 	m.expire()
 }
 
-// Flush emits all that waits, the oldest first.
+// Flush emits all that waits, the oldest first. Its queries may yet have been answered, so that none
+// of them is called unanswered.
 func (m *Matcher) Flush() {
 	for m.early.count > 0 {
 		m.noQuery(m.early.oldest)
 	}
 	for m.queries.count > 0 {
-		m.noResponse(m.queries.oldest, dnsmsg.KindUnanswered, dnsmsg.End)
+		m.noResponse(m.queries.oldest, dnsmsg.KindQuery, dnsmsg.End)
 	}
 }
 

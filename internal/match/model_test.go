@@ -155,7 +155,7 @@ func (o *model) flush() {
 		o.noQuery(o.early[0])
 	}
 	for len(o.queries) > 0 {
-		o.noResponse(o.queries[0], dnsmsg.KindUnanswered, dnsmsg.End)
+		o.noResponse(o.queries[0], dnsmsg.KindQuery, dnsmsg.End)
 	}
 }
 
