@@ -86,7 +86,7 @@ var edns = []Field{
 	{Name: "do", Number: 3, Type: Boolean, Presence: Always, Doc: "DNSSEC OK (RFC 3225)"},
 	{Name: "ecs", Number: 4, Type: String, Presence: Known, Doc: "client subnet as prefix (RFC 7871)"},
 	{Name: "ecs_scope", Number: 5, Type: Integer, Presence: Known, Doc: "scope prefix length of that, when it is not 0"},
-	{Name: "cookie", Number: 6, Type: String, Presence: Known, Doc: "client and server cookie in hex (RFC 7873)"},
+	{Name: "cookie", Number: 6, Type: String, Presence: Known, Doc: "client and server cookie in hex, 8 or 16 to 40 bytes (RFC 7873)"},
 	{Name: "nsid", Number: 7, Type: String, Presence: Known, Doc: "name server identifier: text when it is printable ASCII, else 0x and hex (RFC 5001)"},
 	{Name: "ede", Number: 8, Type: Array, Presence: Known, Doc: "extended errors (RFC 8914)", Of: []Field{
 		{Name: "code", Number: 1, Type: Integer, Presence: Always, Doc: "info code"},

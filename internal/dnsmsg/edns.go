@@ -164,6 +164,12 @@ func AppendNSID(dst, data []byte) []byte {
 	return AppendHex(append(dst, '0', 'x'), data)
 }
 
+// Cookie tells whether data has a length that a cookie can have: 8 bytes of the client, and none or 8
+// to 32 of the server (RFC 7873, section 4).
+func Cookie(data []byte) bool {
+	return len(data) == 8 || len(data) >= 16 && len(data) <= 40
+}
+
 // EDE returns the info code and the extra text, without the zero byte that may end it, of an
 // extended DNS error (RFC 8914, section 2). EDEName says what the code means. The text is UTF-8
 // by that RFC and anything in practice: AppendText makes it fit to print.

@@ -42,6 +42,9 @@ func (o *Options) Shown(code uint16, data []byte, off int) bool {
 	var at *int
 	switch code {
 	case dnsmsg.OptionCookie:
+		if !dnsmsg.Cookie(data) {
+			return false
+		}
 		at = &o.Cookie
 	case dnsmsg.OptionNSID:
 		at = &o.NSID

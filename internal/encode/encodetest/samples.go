@@ -114,7 +114,8 @@ func ednsSamples(t testing.TB) []Sample {
 		with("EDNS with options that are empty", EDNS0+
 			Option(3, "")+Option(10, "")+Option(12, "")+Option(65001, "")),
 		with("EDNS with options that do not fit their format", EDNS0+
-			Option(8, "\x00\x01\x18\x00\xc0\x00\x02\x01")+Option(15, "\x00")+Option(11, "\x00")),
+			Option(8, "\x00\x01\x18\x00\xc0\x00\x02\x01")+Option(15, "\x00")+Option(11, "\x00")+
+			Option(10, "1234567")),
 		with("EDNS with options twice", EDNS0+Option(10, "12345678")+Option(10, "87654321")+
 			Option(3, "\x00\xff")+Option(3, "ns2")+Option(12, "\x00")+Option(12, "")+
 			Option(8, "\x00\x02\x00\x00")+Option(8, "\x00\x00\x00\x00")),
