@@ -27,6 +27,7 @@ func FuzzFile(f *testing.F) {
 		pcap, pcapng, gzipped(pcap), zstandarded(pcapng), pcap[:45], pcapng[:99],
 		join(fileHeader(be, magicModified, 1), make([]byte, 48)),
 		join(gzipped(pcap), gzipped(pcap[24:])), join(zstandarded(pcap), []byte("x")),
+		join(gzipped(pcap), make([]byte, 9)),
 	} {
 		f.Add(seed)
 	}

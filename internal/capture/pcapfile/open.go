@@ -13,7 +13,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
 	"github.com/klauspost/compress/zstd"
 )
 
@@ -155,7 +154,7 @@ func decompress(src io.Reader) (decoder, error) {
 	}
 	switch {
 	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}): // RFC 1952, section 2.3.1
-		dec, err := gzip.NewReader(in)
+		dec, err := newMembers(in)
 		return decoder{dec, "gzip", func() {}}, explain("gzip", err)
 	case zstandard(head):
 		// One decoder runs in the calling goroutine; more would be goroutines of their own.

@@ -72,6 +72,31 @@ func TestSplitReads(t *testing.T) {
 	}
 }
 
+// TestGzipFilledUpWithZeros reads members that end where a block of a disk does, as gzip(1) does.
+func TestGzipFilledUpWithZeros(t *testing.T) {
+	file, all := manyPackets()
+	half := len(file) / 2
+	whole := join(gzipped(file[:half]), gzipped(nil), gzipped(file[half:]))
+	for name, data := range map[string][]byte{
+		"nothing behind it": whole, "a zero": join(whole, []byte{0}), "zeros": join(whole, make([]byte, 1<<17)),
+	} {
+		have, err := readAll(t, NewReader("x", iotest.HalfReader(bytes.NewReader(data))))
+		if err != io.EOF {
+			t.Errorf("%s: %v", name, err)
+		}
+		if diff := cmp.Diff(all, have); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+	const corrupt = "gzip data is corrupt: gzip: invalid header"
+	for _, end := range [][]byte{{0, 1}, join(make([]byte, 512), gzipped(file)), {1, 0}} {
+		have, err := readBytes(t, join(whole, end, make([]byte, 16)))
+		if len(have) != len(all) || !strings.Contains(fmt.Sprint(err), corrupt) {
+			t.Errorf("%x behind it: %d packets of %d, then %v", end[:2], len(have), len(all), err)
+		}
+	}
+}
+
 func TestReadError(t *testing.T) {
 	file := join(fileHeader(le, magicMicro, 1), record(le, 1, 0, "one"))
 	broken := errors.New("the disk is on fire")
