@@ -177,11 +177,12 @@ func (x *Streams) synchronize(i, seq uint32) uint32 {
 	return i
 }
 
-// reset ends both directions of a connection, when seq is where a receiver would believe it
-// (RFC 9293, section 3.5.3).
+// reset ends both directions of a connection, when a receiver would believe it at seq: that is at
+// the byte that comes next. Anywhere else in the window it may be forged, and is but questioned (RFC
+// 9293, section 3.10.7.4), so that the stream goes on; if not, what waits runs out of time.
 func (x *Streams) reset(i, seq uint32) {
 	if i != 0 {
-		if far(int32(seq - x.table.streams[i].next)) {
+		if !x.expects(i, seq) {
 			return
 		}
 		x.close(i)
@@ -190,6 +191,18 @@ func (x *Streams) reset(i, seq uint32) {
 	if i = x.find(&back); i != 0 {
 		x.close(i)
 	}
+}
+
+// expects tells whether the receiver of stream i may be at seq: at the next byte, behind all that
+// waits, where a gap is one of the capture alone, or behind a FIN, which counts as a byte.
+func (x *Streams) expects(i, seq uint32) bool {
+	s := &x.table.streams[i]
+	if s.hold != 0 {
+		if last := x.holding.holds[s.hold].lastIsland; last != 0 && x.holding.cells[last].end() == seq {
+			return true
+		}
+	}
+	return seq == s.next || s.age == idle && seq == s.next+1
 }
 
 // close drops what waits in stream i. The stream is remembered, so that data sent again is not
