@@ -91,7 +91,7 @@ var edns = []Field{
 	{Name: "ede", Number: 8, Type: Array, Presence: Known, Doc: "extended errors (RFC 8914)", Of: []Field{
 		{Name: "code", Number: 1, Type: Integer, Presence: Always, Doc: "info code"},
 		{Name: "name", Number: 2, Type: String, Presence: Known, Doc: "of the code in the IANA registry"},
-		{Name: "text", Number: 3, Type: String, Presence: Known, Doc: "extra text"},
+		{Name: "text", Number: 3, Type: String, Presence: Known, Doc: "extra text: printable UTF-8 as it is, but a backslash before a backslash; any other byte as a backslash and three decimal digits"},
 	}},
 	{Name: "padding", Number: 9, Type: Integer, Presence: Known, Doc: "bytes of padding (RFC 7830)"},
 	{Name: "options", Number: 10, Type: Array, Presence: Known, Doc: "all other options, and those above that do not fit their format or come again; of the first 64 options", Of: []Field{

@@ -2,7 +2,11 @@
 
 package dnsmsg
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"unicode"
+	"unicode/utf8"
+)
 
 // The options of EDNS that have a text of their own (registry "DNS EDNS0 Option Codes (OPT)").
 const (
@@ -172,7 +176,8 @@ func Cookie(data []byte) bool {
 
 // EDE returns the info code and the extra text, without the zero byte that may end it, of an
 // extended DNS error (RFC 8914, section 2). EDEName says what the code means. The text is UTF-8
-// by that RFC and anything in practice: AppendText makes it fit to print.
+// by that RFC and anything in practice: NextPrintable finds what of it is fit to print, and AppendText
+// makes it so.
 func EDE(data []byte) (code uint16, extra []byte, ok bool) {
 	if len(data) < 2 {
 		return 0, nil, false
@@ -202,6 +207,24 @@ func appendEDE(dst, data []byte) ([]byte, bool) {
 // AppendText appends text of unknown making as printable ASCII: a backslash before a backslash,
 // and \DDD for bytes that are not printable ASCII.
 func AppendText(dst, s []byte) []byte { return appendEscaped(dst, s, &loose) }
+
+// NextPrintable looks for the first character beyond ASCII in s that is valid UTF-8 and printable: no
+// control, space or mark of direction. It returns how many bytes are before it, the character, and its
+// length, which is 0 when there is none; then all of s is before it.
+func NextPrintable(s []byte) (before int, r rune, length int) {
+	for before < len(s) {
+		if s[before] < utf8.RuneSelf {
+			before++
+			continue
+		}
+		r, n := utf8.DecodeRune(s[before:])
+		if n > 1 && unicode.IsPrint(r) { // what is not valid has length 1
+			return before, r, n
+		}
+		before += n
+	}
+	return before, 0, 0
+}
 
 // AppendHex appends bytes in hexadecimal, as dig writes cookies: small letters, no separators.
 func AppendHex(dst, s []byte) []byte { return appendHex(dst, s, hexLower) }

@@ -186,3 +186,21 @@ func TestWritingOptionsAllocatesNothing(t *testing.T) {
 		t.Errorf("walking: %v allocations", n)
 	}
 }
+
+func TestNextPrintable(t *testing.T) {
+	for _, test := range []struct {
+		text   string
+		before int
+		r      rune
+	}{
+		{"", 0, 0}, {"a\n\\\x7f", 4, 0}, {"h\u00e9", 1, 'é'}, {"\u65e5\u672c", 0, '日'}, {"\U0001d11e", 0, '𝄞'},
+		{"\xff\xc3", 2, 0}, {"\xc3\u00e9", 1, 'é'}, {"\ufffd", 0, '\ufffd'},
+		{"\u202e\u0085\u00a0\u200b\ufeff\U000e0041", 17, 0},                    // direction, controls, spaces, tags
+		{"\xed\xa0\x80", 3, 0}, {"\xc0\x80", 2, 0}, {"\xf4\x90\x80\x80", 4, 0}, // no characters
+	} {
+		before, r, n := NextPrintable([]byte(test.text))
+		if before != test.before || r != test.r || n > 0 && !strings.HasPrefix(test.text[before:], string(r)) {
+			t.Errorf("%q: %d before %q, of %d bytes", test.text, before, r, n)
+		}
+	}
+}

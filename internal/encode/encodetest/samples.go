@@ -111,6 +111,8 @@ func ednsSamples(t testing.TB) []Sample {
 			Option(8, "\x00\x01\x18\x10\xc0\x00\x02")+Option(15, "\x00\x16")+Option(15, "\xff\xffown")+
 			Option(11, "\x00\x64")+Option(9, "\x00\x01\x51\x80")+Option(14, "\x4f\x66\x00\x01")+
 			Option(18, "\x05agent\x07example\x00")+Option(5, "\x08\x0d")+Option(65001, "\x00\"")),
+		with("EDNS with an extended error in UTF-8 that does not print everywhere", EDNS0+
+			Option(15, "\x00\x0f\x00h\u00e9 \u65e5\u672c \U0001d11e\xff\xc3|\u202e\u0085\u00a0\x7f\n\\195\xed\xa0\x80")),
 		with("EDNS with options that are empty", EDNS0+
 			Option(3, "")+Option(10, "")+Option(12, "")+Option(65001, "")),
 		with("EDNS with options that do not fit their format", EDNS0+

@@ -90,13 +90,26 @@ func appendEDE(dst []byte, e dnsmsg.EDNS) []byte {
 			dst = append(append(append(dst, keyEdnsEdeName+`"`...), name...), '"')
 		}
 		if len(extra) > 0 {
-			dst = append(dst, keyEdnsEdeText+`"`...)
-			from := len(dst)
-			dst = append(escape(dnsmsg.AppendText(dst, extra), from), '"')
+			dst = append(appendUTF8(append(dst, keyEdnsEdeText+`"`...), extra), '"')
 		}
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
+}
+
+// appendUTF8 appends text that should be UTF-8 as the content of a string, in ASCII. What does not
+// print is escaped, and what escapes it once more, as in all other strings.
+func appendUTF8(dst, text []byte) []byte {
+	for {
+		before, r, n := dnsmsg.NextPrintable(text)
+		from := len(dst)
+		dst = escape(dnsmsg.AppendText(dst, text[:before]), from)
+		if n == 0 {
+			return dst
+		}
+		dst = appendUnits(dst, r)
+		text = text[before+n:]
+	}
 }
 
 func appendOthers(dst []byte, e dnsmsg.EDNS, o *encode.Options) []byte {

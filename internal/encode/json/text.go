@@ -85,7 +85,6 @@ func plain(text []byte) bool {
 // appendQuoted appends s as a JSON string of ASCII. It is for the few strings that are not made
 // of DNS data; bytes that are not UTF-8 become U+FFFD, as encoding/json has it.
 func appendQuoted(dst []byte, s string) []byte {
-	const hex = "0123456789abcdef"
 	dst = append(dst, '"')
 	for _, r := range s {
 		switch {
@@ -94,11 +93,18 @@ func appendQuoted(dst []byte, s string) []byte {
 		case r >= ' ' && r <= '~':
 			dst = append(dst, byte(r))
 		default:
-			var units [2]uint16
-			for _, u := range utf16.AppendRune(units[:0], r) {
-				dst = append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
-			}
+			dst = appendUnits(dst, r)
 		}
 	}
 	return append(dst, '"')
+}
+
+// appendUnits appends a character as the escapes of its units in UTF-16 (RFC 8259, section 7).
+func appendUnits(dst []byte, r rune) []byte {
+	const hex = "0123456789abcdef"
+	var units [2]uint16
+	for _, u := range utf16.AppendRune(units[:0], r) {
+		dst = append(dst, '\\', 'u', hex[u>>12], hex[u>>8&15], hex[u>>4&15], hex[u&15])
+	}
+	return dst
 }

@@ -87,11 +87,23 @@ func appendErrors(dst []byte, e dnsmsg.EDNS) []byte {
 		}
 		if len(extra) > 0 {
 			opened, at := open(dst, tagEdeText)
-			dst = seal(dnsmsg.AppendText(opened, extra), at)
+			dst = seal(appendUTF8(opened, extra), at)
 		}
 		dst = seal(dst, at)
 	}
 	return dst
+}
+
+// appendUTF8 appends text that should be UTF-8. What does not print is escaped.
+func appendUTF8(dst, text []byte) []byte {
+	for {
+		before, _, n := dnsmsg.NextPrintable(text)
+		dst = append(dnsmsg.AppendText(dst, text[:before]), text[before:before+n]...)
+		if n == 0 {
+			return dst
+		}
+		text = text[before+n:]
+	}
 }
 
 func appendOthers(dst []byte, e dnsmsg.EDNS, o *encode.Options) []byte {
