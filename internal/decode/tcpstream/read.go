@@ -22,9 +22,10 @@ func (x *Streams) read(i uint32, b []byte, size int, packets uint32) Verdict {
 	}
 	if size > 0 && s.hold != 0 && x.holding.holds[s.hold].fill > 0 {
 		var n int
-		if n, v = x.complete(s, b, size, packets); n == 0 {
+		if n, v = x.complete(s, b, size, packets); n == 0 && s.mode != lost {
 			return v
 		}
+		// What waited was none: a byte of a keep-alive, perhaps. Then this may be the beginning.
 		b, size = after(b, size, n)
 	}
 	for size > 0 {
