@@ -28,6 +28,35 @@ func TestTheFirstSegmentIsNoBeginning(t *testing.T) {
 			end:  func() (n [NumVerdicts]uint64) { n[Partial], n[OK] = 1, 1; return n }(),
 		},
 		{
+			name: "swapped with the one before it",
+			steps: []step{
+				{seq: 1021, data: framed(b), want: OK},
+				{seq: 1000, data: framed(a), want: OK},
+				{seq: 1000, data: framed(a), want: Duplicate},
+				{seq: uint32(1000 + ab), data: framed(c), want: OK},
+				{seq: 1021, data: framed(b), want: Duplicate},
+				{seq: 979, data: framed(a), want: OK},
+			},
+			want: whole(0, b, a, c, a),
+		},
+		{
+			name: "swapped with one that is no message, or is not the one before it",
+			steps: []step{
+				{seq: 1021, data: framed(a), want: OK},
+				{seq: 1000, data: garbage(21), want: Duplicate},
+				{seq: 999, data: framed(a), want: Duplicate},
+				{seq: 721, data: framed(b)[2:], want: Duplicate},
+			},
+			want: whole(0, a),
+		},
+		{
+			name: "sent again after the SYN was seen",
+			steps: opened(
+				step{seq: 1000, data: framed(a), want: OK},
+				step{seq: 979, data: framed(a), want: Duplicate}),
+			want: whole(0, a),
+		},
+		{
 			name: "the first byte of a message",
 			steps: []step{
 				{seq: 1000, data: framed(b)[:1], want: Held},

@@ -27,7 +27,7 @@ const (
 type stream struct {
 	key   key
 	next  uint32  // sequence number of the byte that is to come
-	isn   uint32  // of its SYN
+	isn   uint32  // of its SYN; if it is not known, of the first byte seen
 	hold  uint32  // what waits
 	link  uint32  // next of the same bucket, or next free
 	newer uint32  // in its list

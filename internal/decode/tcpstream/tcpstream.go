@@ -3,6 +3,7 @@
 package tcpstream
 
 import (
+	"encoding/binary"
 	"math"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
@@ -241,7 +242,7 @@ func (x *Streams) data(i, seq uint32, b []byte, size int) (Verdict, uint32) {
 			}
 			return x.restart(i, m, seq, o, b, size), i
 		case d+int32(size) <= 0:
-			return Duplicate, i
+			return x.before(s, seq, b, size), i
 		case d < 0:
 			x.stats.Overlaps++
 			b, size = after(b, size, int(-d))
@@ -264,8 +265,25 @@ func (x *Streams) restart(i uint32, m mode, seq uint32, o int, b []byte, size in
 	x.stats.Resyncs++
 	s := &x.table.streams[i]
 	s.next, s.mode, s.skip, s.known = seq+uint32(o), m, 0, false
+	s.isn = s.next
 	b, size = after(b, size, o)
 	return x.inOrder(i, b, size)
+}
+
+// before takes a segment of which stream s had all bytes before, unless the capture began between the
+// two that were swapped: a segment that ends where the first one seen began is new. It is read when it
+// consists of whole messages; what is open cannot be put before what was read.
+func (x *Streams) before(s *stream, seq uint32, b []byte, size int) Verdict {
+	if s.known || seq+uint32(size) != s.isn || !chained(b, size) {
+		return Duplicate
+	}
+	s.isn = seq
+	for len(b) > 0 {
+		n := int(binary.BigEndian.Uint16(b))
+		x.out(nil, b[prefix:min(len(b), prefix+n)], n)
+		b = b[min(len(b), prefix+n):]
+	}
+	return OK
 }
 
 // after returns what is left of a segment behind its first n bytes.
