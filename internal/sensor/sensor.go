@@ -320,7 +320,7 @@ func (s *Sensor) Open() error {
 
 // Run captures and delivers. It returns when all sources are at their end and every record is
 // settled; or, after ctx has ended, when what was captured before is delivered or the grace
-// period is over. Then the error says how many records were not acknowledged.
+// period is over. The error says how many records are lost, as far as losses tells.
 func (s *Sensor) Run(ctx context.Context) error {
 	defer s.giveUp()
 	stop := context.AfterFunc(ctx, s.drain)
@@ -344,11 +344,7 @@ func (s *Sensor) Run(ctx context.Context) error {
 	}
 	s.heart.stop()
 	s.delivery.Finish()
-	errs = append(errs, <-delivered)
-	if lost := s.delivery.Counters().Dropped[deliver.Shutdown]; lost > 0 {
-		errs = append(errs, fmt.Errorf("sensor: %d records were not acknowledged within %s and are lost",
-			lost, s.cfg.Grace))
-	}
+	errs = append(errs, <-delivered, s.losses())
 	return errors.Join(errs...)
 }
 
