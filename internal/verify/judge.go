@@ -17,7 +17,8 @@ import (
 //  3. What waits: in memory, or in the spool, when the last heartbeat was made.
 //  4. Of a run that goes on: what is newer than its last heartbeat. It may be on its way.
 //
-// What is left is unexplained.
+// What is left is unexplained. Where the range that is read cuts a run, some of that cannot be
+// judged; cut.go says which.
 
 // State is what is known of the end of a run.
 type State string
@@ -26,6 +27,7 @@ type State string
 const (
 	Ended   State = "ended"   // its last heartbeat says that it is the last
 	Running State = "running" // its last heartbeat is recent
+	Cut     State = "cut"     // it goes on behind what was read
 	Silent  State = "silent"  // it is not, and no heartbeat says that there will be no more
 	Unknown State = "unknown" // there is no heartbeat: nobody can say what came after the last record
 )
@@ -50,7 +52,7 @@ type Lane struct {
 	MoreGaps uint64  `json:"more_gaps"` // how many others there are
 }
 
-// Counts are records. Missing = Dropped + Waiting + Unexplained.
+// Counts are records. Missing = Dropped + Waiting + Unjudged + Unexplained.
 type Counts struct {
 	Records    uint64 `json:"records"` // that were read, each once
 	Duplicates uint64 `json:"duplicates"`
@@ -60,6 +62,7 @@ type Counts struct {
 	Missing     uint64 `json:"missing"`
 	Dropped     uint64 `json:"dropped"`     // missing, and dropped as the heartbeats say
 	Waiting     uint64 `json:"waiting"`     // missing, and may still come
+	Unjudged    uint64 `json:"unjudged"`    // missing, and what may explain it was not read
 	Unexplained uint64 `json:"unexplained"` // missing, and nobody says why
 }
 
@@ -71,6 +74,7 @@ func (c *Counts) add(d Counts) {
 	c.Missing += d.Missing
 	c.Dropped += d.Dropped
 	c.Waiting += d.Waiting
+	c.Unjudged += d.Unjudged
 	c.Unexplained += d.Unexplained
 }
 
@@ -92,57 +96,89 @@ type later struct {
 	dropped uint64 // that they lost there
 }
 
+// account is a lane under judgement.
+type account struct {
+	Lane
+	*lane
+	early uint64 // unexplained, and no newer than the first heartbeat that was read
+}
+
 // judge makes the account of the run.
 func (c *Checker) judge(r *run, o Options, after later) Run {
-	state, says := r.state(o)
+	state, says := c.state(r, o)
 	out := Run{Sensor: r.sensor, Run: r.runID.run, State: state, Says: says}
+	var accounts []*account
 	for _, l := range r.all() {
-		out.Lanes = append(out.Lanes, c.judgeLane(l, state))
+		accounts = append(accounts, c.judgeLane(l, c.late(state)))
 	}
-	slices.SortFunc(out.Lanes, func(a, b Lane) int { return cmp.Compare(a.Lane, b.Lane) })
-	dropped, waiting := c.allowance(r, state, after)
-	for i := range out.Lanes {
-		l := &out.Lanes[i].Counts
-		dropped -= l.move(&l.Dropped, dropped)
-		waiting -= l.move(&l.Waiting, waiting)
+	slices.SortFunc(accounts, func(a, b *account) int { return cmp.Compare(a.Lane.Lane, b.Lane.Lane) })
+	if len(r.beats) > 0 {
+		explain(accounts, c.allowance(r, state, after, accounts))
 	}
-	for _, l := range out.Lanes {
-		out.add(l.Counts)
+	for _, a := range accounts {
+		out.Lanes = append(out.Lanes, a.Lane)
+		out.add(a.Counts)
 	}
 	return out
 }
 
-// allowance returns how many records of the run delivery has dropped, and how many may still come.
-func (c *Checker) allowance(r *run, state State, after later) (dropped, waiting uint64) {
-	if len(r.beats) == 0 {
-		return 0, 0
-	}
+// allowance is how many records the heartbeats of a run explain, without saying which.
+type allowance struct {
+	dropped  uint64 // by delivery
+	perhaps  uint64 // the same, before the first heartbeat, unless they are below what is judged
+	waiting  uint64 // in memory or on disk
+	unjudged uint64 // that waited when the range ended
+}
+
+// allowance returns what the heartbeats of r, which has some, explain of its lanes.
+func (c *Checker) allowance(r *run, state State, after later, accounts []*account) allowance {
 	last := &r.beats[len(r.beats)-1]
-	dropped, waiting = last.elsewhere(), last.Held+last.Spooled
-	if c.cut(true) { // then what was dropped before the oldest heartbeat left no gap here
-		dropped -= min(dropped, r.beats[0].elsewhere())
-	}
+	var out allowance
+	out.dropped, out.perhaps = r.dropped(accounts)
+	waiting := last.Held + last.Spooled
 	switch {
+	case state == Cut:
+		out.unjudged, waiting = waiting, 0
 	case state == Running:
 	case last.Spool == nil:
 		waiting = 0 // what was in memory is gone
 	case after.known:
-		dropped += min(waiting, after.dropped)
+		out.dropped += min(waiting, after.dropped)
 		waiting = min(waiting, after.records)
 	}
-	return dropped, waiting
+	out.waiting = waiting
+	return out
+}
+
+// explain spends what the heartbeats explain on what is missing, so that as little as can be stays
+// unexplained: what explains anything goes first to what nothing else does.
+func explain(accounts []*account, have allowance) {
+	for _, a := range accounts {
+		have.dropped -= a.move(&a.Dropped, min(have.dropped, a.Unexplained-a.early))
+	}
+	for _, a := range accounts {
+		n := a.move(&a.Dropped, min(have.dropped, a.early))
+		have.dropped, a.early = have.dropped-n, a.early-n
+		have.perhaps -= a.move(&a.Unjudged, min(have.perhaps, a.early))
+		have.waiting -= a.move(&a.Waiting, have.waiting)
+		have.unjudged -= a.move(&a.Unjudged, have.unjudged)
+	}
 }
 
 // state returns what is known of the end of the run, and what the sensor said of itself last.
-func (r *run) state(o Options) (state State, says string) {
+func (c *Checker) state(r *run, o Options) (state State, says string) {
 	if len(r.beats) == 0 {
 		return Unknown, ""
+	}
+	going, now := Running, o.Now
+	if c.cut(false) {
+		going, now = Cut, c.newest()
 	}
 	switch last := &r.beats[len(r.beats)-1]; {
 	case last.Last:
 		return Ended, last.State
-	case last.alive(o.Now):
-		return Running, last.State
+	case last.alive(now):
+		return going, last.State
 	default:
 		return Silent, last.State
 	}
@@ -164,15 +200,40 @@ func (r *run) all() []*lane {
 	return all
 }
 
-// judgeLane finds what is missing of the lane, and explains it as far as the lane itself can.
-func (c *Checker) judgeLane(l *lane, state State) Lane {
-	out := Lane{Lane: l.lane, Gaps: []Range{}, Counts: Counts{Records: l.records,
-		Duplicates: l.duplicates, Malformed: l.malformed, Heartbeats: l.heartbeats}}
+// judgeLane finds what is missing of the lane, and explains it as far as the lane itself can. late
+// is what becomes of what is newer than the last heartbeat, or nil.
+func (c *Checker) judgeLane(l *lane, late func(*Counts) *uint64) *account {
+	out := &account{lane: l, Lane: Lane{Lane: l.lane, Gaps: []Range{}, Counts: Counts{
+		Records: l.records, Duplicates: l.duplicates, Malformed: l.malformed, Heartbeats: l.heartbeats}}}
 	out.First, out.Last = c.window(l)
-	marks := l.marks(out.First, out.Last)
-	missing := make([]uint64, len(marks)+1) // between the marks, and after the last
+	before, marks := l.marks(out.First, out.Last)
+	missing := out.missing(marks)
+	out.Unexplained = out.Missing
+	for i, m := range marks {
+		dropped, perhaps := m.Dropped, uint64(0)
+		if i == 0 {
+			dropped, perhaps = divide(m.Dropped, l.lacks(before+1, out.First-1))
+		}
+		missing[i] -= out.move(&out.Dropped, min(missing[i], dropped))
+		missing[i] -= out.move(&out.Unjudged, min(missing[i], perhaps))
+	}
+	if len(marks) > 0 {
+		if said, ok := l.run.beats[0].of(l.lane); ok && said.Seq >= out.First {
+			out.early = missing[0]
+		}
+	}
+	if late != nil {
+		out.move(late(&out.Counts), missing[len(marks)])
+	}
+	return out
+}
+
+// missing finds the gaps of the lane, and counts what is missing up to each mark, and after the
+// last.
+func (out *account) missing(marks []laneBeat) []uint64 {
+	missing := make([]uint64, len(marks)+1)
 	at := 0
-	l.seen.gaps(out.First, out.Last, func(gap Range) {
+	out.seen.gaps(out.First, out.Last, func(gap Range) {
 		out.Missing += gap.count()
 		if len(out.Gaps) < maxGaps {
 			out.Gaps = append(out.Gaps, gap)
@@ -194,14 +255,7 @@ func (c *Checker) judgeLane(l *lane, state State) Lane {
 			gap.First = part.Last + 1
 		}
 	})
-	out.Unexplained = out.Missing
-	for i, m := range marks {
-		out.move(&out.Dropped, min(missing[i], m.Dropped))
-	}
-	if state == Running {
-		out.move(&out.Waiting, missing[len(marks)])
-	}
-	return out
+	return missing
 }
 
 // window returns the numbers that are to be there. Where partitions were cut, it is what lies
@@ -215,7 +269,7 @@ func (c *Checker) window(l *lane) (first, last uint64) {
 		}
 	}
 	if c.cut(true) {
-		first, _ = l.seen.bounds()
+		first = l.lowest()
 	}
 	for _, p := range c.partitions {
 		t := p.tracks[l]
@@ -232,21 +286,10 @@ func (c *Checker) window(l *lane) (first, last uint64) {
 	return first, last
 }
 
-// cut tells whether any partition was cut: at its start, or at its end.
-func (c *Checker) cut(start bool) bool {
-	for _, p := range c.partitions {
-		if start && p.CutStart || !start && p.CutEnd {
-			return true
-		}
-	}
-	return false
-}
-
 // marks returns the numbers that the heartbeats say the lane had reached, in order, and with each
 // how many were dropped since the one before. Marks outside of the window are left out, but for
-// the last before and the first after it.
-func (l *lane) marks(first, last uint64) []laneBeat {
-	var marks []laneBeat
+// the first after it; from is the number of the last before it, 0 when there is none.
+func (l *lane) marks(first, last uint64) (from uint64, marks []laneBeat) {
 	var before laneBeat
 	for i := range l.run.beats {
 		said, ok := l.run.beats[i].of(l.lane)
@@ -256,13 +299,15 @@ func (l *lane) marks(first, last uint64) []laneBeat {
 		mark := laneBeat{Seq: said.Seq, Dropped: said.Dropped - before.Dropped}
 		if said.Seq >= first {
 			marks = append(marks, mark)
+		} else {
+			from = said.Seq
 		}
 		before = said
 		if said.Seq >= last {
 			break
 		}
 	}
-	return marks
+	return from, marks
 }
 
 // compareRuns puts runs in the order of their names, which is that of time.

@@ -15,6 +15,7 @@ type Verdict string
 const (
 	Complete  Verdict = "complete"  // nothing is missing
 	Explained Verdict = "explained" // what is missing was dropped and said to be, or may still come
+	Unjudged  Verdict = "unjudged"  // what else is missing may be explained where nothing was read
 	Gaps      Verdict = "gaps"      // something is missing and nobody says why
 	Empty     Verdict = "empty"     // there is no record
 )
@@ -74,6 +75,8 @@ func (r *Report) verdict() Verdict {
 	switch {
 	case r.Unexplained > 0:
 		return Gaps
+	case r.Unjudged > 0:
+		return Unjudged
 	case r.Missing > 0:
 		return Explained
 	case r.Records == 0:
@@ -91,6 +94,11 @@ func (r *Report) sentence() string {
 	case Gaps:
 		return fmt.Sprintf("%s of %s records of %s are missing, and nobody says why",
 			number(r.Unexplained), number(r.Records+r.Missing), runs)
+	case Unjudged:
+		return fmt.Sprintf("%s records of %s; %s are missing: %s were dropped, as the heartbeats "+
+			"say, %s wait, and %s cannot be judged, for the range cuts off what may explain them",
+			number(r.Records), runs, number(r.Missing), number(r.Dropped), number(r.Waiting),
+			number(r.Unjudged))
 	case Explained:
 		return fmt.Sprintf("%s records of %s; %s are missing: %s were dropped, as the heartbeats "+
 			"say, and %s wait", number(r.Records), runs, number(r.Missing), number(r.Dropped),

@@ -27,11 +27,11 @@ func (r Report) WriteText(w io.Writer) error {
 
 func (r *Report) table(b *strings.Builder) {
 	rows := [][]string{{"sensor", "run", "lane", "records", "first", "last", "twice", "malformed",
-		"missing", "dropped", "waiting", "unexplained"}}
+		"missing", "dropped", "waiting", "unjudged", "unexplained"}}
 	line := func(sensor, run, lane, first, last string, c Counts) {
 		rows = append(rows, []string{sensor, run, lane, number(c.Records), first, last,
 			number(c.Duplicates), number(c.Malformed), number(c.Missing), number(c.Dropped),
-			number(c.Waiting), number(c.Unexplained)})
+			number(c.Waiting), number(c.Unjudged), number(c.Unexplained)})
 	}
 	for _, run := range r.Runs {
 		for _, l := range run.Lanes {
@@ -90,6 +90,9 @@ func (r *Report) notes(b *strings.Builder) {
 		switch run.State {
 		case Running:
 			fmt.Fprintf(b, "%s goes on and says that it is %s\n", who, printable(run.Says))
+		case Cut:
+			fmt.Fprintf(b, "%s goes on behind the range; in its last heartbeat there it says that it is %s\n",
+				who, printable(run.Says))
 		case Silent:
 			fmt.Fprintf(b, "%s is silent: its last heartbeat is old and was not to be the last; "+
 				"it said %s\n", who, printable(run.Says))

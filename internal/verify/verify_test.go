@@ -54,10 +54,13 @@ const beatLane = 9
 // beat adds a heartbeat, ten seconds after the one before. more is the rest of its field.
 func (p *topic) beat(run string, seq uint64, more string) {
 	p.t.Helper()
+	p.value(0, beatOf(run, seq, more))
+}
+
+func beatOf(run string, seq uint64, more string) string {
 	at := noon.Add(time.Duration(seq) * 10 * time.Second).Format(time.RFC3339)
-	value := fmt.Sprintf(`{"v":1,"sensor":"ns1","run":%q,"lane":%d,"seq":%d,"ts":%q,"kind":"heartbeat",`+
+	return fmt.Sprintf(`{"v":1,"sensor":"ns1","run":%q,"lane":%d,"seq":%d,"ts":%q,"kind":"heartbeat",`+
 		`"heartbeat":{"interval_ms":10000,"state":"flowing",%s}}`, run, beatLane, seq, at, more)
-	p.value(0, value)
 }
 
 func lanes(seqAndDropped ...uint64) string {
@@ -72,6 +75,7 @@ func lanes(seqAndDropped ...uint64) string {
 type sum struct {
 	Verdict                                Verdict
 	Missing, Dropped, Waiting, Unexplained uint64
+	Unjudged                               uint64
 }
 
 func (p *topic) sum(o Options) sum {
@@ -79,12 +83,12 @@ func (p *topic) sum(o Options) sum {
 	r := p.Report(o)
 	for _, run := range r.Runs {
 		for _, l := range run.Lanes {
-			if l.Missing != l.Dropped+l.Waiting+l.Unexplained {
+			if l.Missing != l.Dropped+l.Waiting+l.Unjudged+l.Unexplained {
 				p.t.Errorf("run %s, lane %d does not add up: %+v", run.Run, l.Lane, l)
 			}
 		}
 	}
-	return sum{r.Verdict, r.Missing, r.Dropped, r.Waiting, r.Unexplained}
+	return sum{r.Verdict, r.Missing, r.Dropped, r.Waiting, r.Unexplained, r.Unjudged}
 }
 
 const (
@@ -107,82 +111,82 @@ func TestWhatIsMissingIsExplainedOrNot(t *testing.T) {
 			p.records(1, 0, 1, 50)
 		}, sum{Verdict: Complete}},
 		{"a gap without heartbeats", noon, func(p *topic) { p.records(0, 0, 1, 10); p.records(0, 0, 13, 20) },
-			sum{Gaps, 2, 0, 0, 2}},
-		{"the first are missing", noon, func(p *topic) { p.records(0, 0, 4, 10) }, sum{Gaps, 3, 0, 0, 3}},
+			sum{Gaps, 2, 0, 0, 2, 0}},
+		{"the first are missing", noon, func(p *topic) { p.records(0, 0, 4, 10) }, sum{Gaps, 3, 0, 0, 3, 0}},
 		{"the last are missing, as the last heartbeat says", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.beat("r1", 1, ended+lanes(15, 0))
-		}, sum{Gaps, 5, 0, 0, 5}},
+		}, sum{Gaps, 5, 0, 0, 5, 0}},
 		{"a lane of which nothing came", noon, func(p *topic) { p.beat("r1", 1, ended+lanes(3, 0)) },
-			sum{Gaps, 3, 0, 0, 3}},
+			sum{Gaps, 3, 0, 0, 3, 0}},
 		{"dropped by the lane", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.records(0, 0, 13, 20)
 			p.beat("r1", 1, ended+`"dropped":2,`+lanes(20, 2))
-		}, sum{Explained, 2, 2, 0, 0}},
+		}, sum{Explained, 2, 2, 0, 0, 0}},
 		{"one more than was dropped", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.records(0, 0, 14, 20)
 			p.beat("r1", 1, ended+`"dropped":2,`+lanes(20, 2))
-		}, sum{Gaps, 3, 2, 0, 1}},
+		}, sum{Gaps, 3, 2, 0, 1, 0}},
 		{"as many as were dropped, but elsewhere: between other heartbeats", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.beat("r1", 1, lanes(20, 0)) // 11 to 12 are lost before anything was dropped
 			p.records(0, 0, 13, 40)
 			p.beat("r1", 2, ended+`"dropped":2,`+lanes(40, 2))
-		}, sum{Gaps, 2, 0, 0, 2}},
+		}, sum{Gaps, 2, 0, 0, 2, 0}},
 		{"as many as were dropped, but of another lane", noon, func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.records(0, 1, 1, 10)
 			p.beat("r1", 1, ended+`"dropped":2,`+lanes(10, 0, 10, 2))
-		}, sum{Gaps, 2, 0, 0, 2}},
+		}, sum{Gaps, 2, 0, 0, 2, 0}},
 		{"a gap over two heartbeats", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.beat("r1", 1, `"dropped":5,`+lanes(15, 5))
 			p.beat("r1", 2, `"dropped":10,`+lanes(20, 10))
 			p.records(0, 0, 21, 30)
 			p.beat("r1", 3, ended+`"dropped":10,`+lanes(30, 10))
-		}, sum{Explained, 10, 10, 0, 0}},
+		}, sum{Explained, 10, 10, 0, 0, 0}},
 		{"dropped by delivery, which does not know lanes", noon, func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.records(0, 1, 1, 9)
 			p.beat("r1", 1, ended+`"dropped":3,`+lanes(10, 0, 10, 0))
-		}, sum{Explained, 3, 3, 0, 0}},
+		}, sum{Explained, 3, 3, 0, 0, 0}},
 		{"a run that goes on: what is on its way", noon.Add(15 * time.Second), func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.records(0, 0, 14, 20)
 			p.beat("r1", 1, `"held":2,`+lanes(10, 0)) // 9, 10 then, and 11 to 13 came later
-		}, sum{Explained, 5, 0, 5, 0}},
+		}, sum{Explained, 5, 0, 5, 0, 0}},
 		{"a run that goes on: more is missing than was on its way", noon.Add(15 * time.Second), func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.records(0, 0, 14, 20)
 			p.beat("r1", 1, `"held":1,`+lanes(10, 0))
-		}, sum{Gaps, 5, 0, 4, 1}},
+		}, sum{Gaps, 5, 0, 4, 1, 0}},
 		{"the same run, fallen silent", noon.Add(time.Hour), func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.records(0, 0, 14, 20)
 			p.beat("r1", 1, `"held":2,`+lanes(10, 0))
-		}, sum{Gaps, 5, 0, 0, 5}},
+		}, sum{Gaps, 5, 0, 0, 5, 0}},
 		{"a run that ended and left records in its spool", noon, func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.beat("r1", 1, ended+spool+`"spooled":12,`+lanes(20, 0))
-		}, sum{Explained, 12, 0, 12, 0}},
+		}, sum{Explained, 12, 0, 12, 0, 0}},
 		{"a later run that has emptied the spool", noon, func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.beat("r1", 1, ended+spool+`"spooled":12,`+lanes(20, 0))
 			p.records(0, 0, 9, 19)
 			p.beat("r2", 1, ended+spool+lanes())
-		}, sum{Gaps, 1, 0, 0, 1}},
+		}, sum{Gaps, 1, 0, 0, 1, 0}},
 		{"a later run that had to give up some of it", noon, func(p *topic) {
 			p.records(0, 0, 1, 8)
 			p.beat("r1", 1, ended+spool+`"spooled":12,`+lanes(20, 0))
 			p.records(0, 0, 13, 20)
 			p.beat("r2", 1, ended+`"spool":{"records":0,"dropped":4},`+lanes())
-		}, sum{Explained, 4, 4, 0, 0}},
+		}, sum{Explained, 4, 4, 0, 0, 0}},
 		{"a heartbeat is missing", noon, func(p *topic) {
 			p.beat("r1", 1, lanes())
 			p.beat("r1", 3, ended+lanes())
-		}, sum{Gaps, 1, 0, 0, 1}},
+		}, sum{Gaps, 1, 0, 0, 1, 0}},
 		{"heartbeats that came twice and out of order", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.records(0, 0, 13, 30)
@@ -190,7 +194,7 @@ func TestWhatIsMissingIsExplainedOrNot(t *testing.T) {
 			p.beat("r1", 2, `"dropped":2,`+lanes(20, 2))
 			p.beat("r1", 1, lanes(10, 0))
 			p.beat("r1", 2, `"dropped":2,`+lanes(20, 2))
-		}, sum{Explained, 2, 2, 0, 0}},
+		}, sum{Explained, 2, 2, 0, 0, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTopic(t)
@@ -218,7 +222,7 @@ func TestALaneIsJudgedWithinWhatWasRead(t *testing.T) {
 			sum{Verdict: Complete}},
 		{"a gap after that is one", []Partition{cut(0, true, false), cut(1, true, false)},
 			func(p *topic) { p.records(0, 0, 11, 20); p.records(1, 0, 31, 40); p.records(0, 0, 42, 50) },
-			sum{Gaps, 1, 0, 0, 1}},
+			sum{Gaps, 1, 0, 0, 1, 0}},
 		{"read to a time", []Partition{cut(0, false, true), cut(1, false, true)},
 			func(p *topic) {
 				p.records(0, 0, 1, 20)
@@ -227,7 +231,7 @@ func TestALaneIsJudgedWithinWhatWasRead(t *testing.T) {
 			},
 			sum{Verdict: Complete}},
 		{"a lane whose first is missing, while the topic has all from its start", []Partition{cut(0, false, false)},
-			func(p *topic) { p.records(0, 0, 2, 20) }, sum{Gaps, 1, 0, 0, 1}},
+			func(p *topic) { p.records(0, 0, 2, 20) }, sum{Gaps, 1, 0, 0, 1, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTopic(t)
