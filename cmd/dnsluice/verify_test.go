@@ -129,6 +129,7 @@ func TestVerifyThatCannotReadIsAFailure(t *testing.T) {
 		{"verify --file /nowhere.jsonl", 1, "/nowhere.jsonl: no such file"},
 		{"verify", 2, "--brokers"},
 		{"verify --brokers x:1 --from yesterday", 2, `"yesterday"`},
+		{"verify --brokers x:1 --sasl-user u", 2, "is of no use to sasl.mechanism none"},
 		{"verify --brokers x:1 --to -5", 2, `"-5"`},
 		{"verify --file x --from 1", 2, "--file"},
 		{"verify --follow --to end", 2, "--follow"},

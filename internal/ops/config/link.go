@@ -71,6 +71,39 @@ func (s SASL) keys() []saslKey {
 	}
 }
 
+// mechanism returns a mechanism as Kafka writes it. Other programs take them in any case, and users
+// copy from there.
+func mechanism(word string) (string, error) {
+	for _, known := range mechanisms {
+		if strings.EqualFold(known, word) {
+			return known, nil
+		}
+	}
+	return word, nil // for checkLink to refuse
+}
+
+// tlsKey is a key that means nothing without TLS.
+type tlsKey struct{ key, value string }
+
+func (t TLS) keys() []tlsKey {
+	return []tlsKey{{"tls.ca", t.CA}, {"tls.cert", t.Cert}, {"tls.key", t.Key},
+		{"tls.server_name", t.ServerName}}
+}
+
+// implyTLS enables TLS for whoever says something that only TLS needs, unless tls.enabled was said.
+func (l *loader) implyTLS() {
+	if l.out.Origin("tls.enabled") != FromDefault {
+		return
+	}
+	for _, k := range l.out.TLS.keys() {
+		if k.value != "" {
+			l.out.TLS.Enabled = true
+			l.out.origins["tls.enabled"] = l.out.Origin(k.key)
+			return
+		}
+	}
+}
+
 func (c Config) checkLink(m *Mistakes) {
 	m.known("tls.min_version", c.TLS.MinVersion, tlsVersions)
 	m.known("sasl.mechanism", c.SASL.Mechanism, mechanisms)
@@ -91,10 +124,20 @@ func (c Config) Readable() bool {
 	return !c.TLS.Enabled && (s == "PLAIN" || slices.Contains(withToken, s))
 }
 
-// linkable adds what does not go together, and what is missing to connect to a broker.
+// Linkable returns nil when a broker can be connected to as the configuration says, or Mistakes
+// with what does not go together or is missing.
+func (c Config) Linkable() error {
+	var m Mistakes
+	c.linkable(&m)
+	return m.orNil()
+}
+
 func (c Config) linkable(m *Mistakes) {
 	c.wholeTLS(m)
 	s := c.SASL
+	if !slices.Contains(mechanisms, s.Mechanism) {
+		return // checkLink has refused it; what goes with it is not known
+	}
 	for _, k := range s.keys() {
 		if k.given && !slices.Contains(k.of, s.Mechanism) {
 			m.add(k.key, "is of no use to sasl.mechanism %s, but to %s", s.Mechanism, strings.Join(k.of, ", "))
@@ -122,11 +165,9 @@ func (c Config) linkable(m *Mistakes) {
 
 func (c Config) wholeTLS(m *Mistakes) {
 	t := c.TLS
-	for _, k := range []struct{ key, value string }{
-		{"tls.ca", t.CA}, {"tls.cert", t.Cert}, {"tls.key", t.Key}, {"tls.server_name", t.ServerName},
-	} {
+	for _, k := range t.keys() {
 		if k.value != "" && !t.Enabled {
-			m.add(k.key, "is given, and TLS is not enabled; set tls.enabled (--tls), or leave this away")
+			m.add(k.key, "is given, and tls.enabled is false; set that (--tls), or leave this away")
 		}
 	}
 	switch {
@@ -168,7 +209,8 @@ func linkOptions(c *Config) []option {
 	t, s := &c.TLS, &c.SASL
 	return []option{
 		{key: "tls.enabled", flag: "tls", value: yesno(&t.Enabled),
-			help: "Connect to the brokers with TLS."},
+			fallback: "`true` with any of the next four, else `false`",
+			help:     "Connect to the brokers with TLS."},
 		{key: "tls.ca", flag: "tls-ca", value: text(&t.CA),
 			help: "PEM file of the authorities that may sign the brokers' certificates, instead of " +
 				"those of the system. It is read again for each connection, as are the next two."},
@@ -181,11 +223,11 @@ func linkOptions(c *Config) []option {
 		{key: "tls.min_version", value: text(&t.MinVersion),
 			help: "Least version of TLS: " + strings.Join(tlsVersions, ", ") + "."},
 
-		{key: "sasl.mechanism", flag: "sasl-mechanism", value: text(&s.Mechanism),
-			help: "How the sensor says who it is: " + strings.Join(mechanisms, ", ") + ". AWS_MSK_IAM " +
-				"takes its credentials from where the tools of AWS do: the environment, a web identity, " +
-				"the shared credentials file, the container's agent (ECS, EKS Pod Identity), the " +
-				"instance's metadata service (IMDSv2)."},
+		{key: "sasl.mechanism", flag: "sasl-mechanism", value: oneOf(&s.Mechanism, mechanism),
+			help: "How the sensor says who it is: " + strings.Join(mechanisms, ", ") + ", in any " +
+				"case. AWS_MSK_IAM takes its credentials from where the tools of AWS do: the " +
+				"environment, a web identity, the shared credentials file, the container's agent (ECS, " +
+				"EKS Pod Identity), the instance's metadata service (IMDSv2)."},
 		{key: "sasl.user", flag: "sasl-user", value: text(&s.User),
 			help: "User of PLAIN and SCRAM."},
 		{key: "sasl.password", value: secret(&s.Password),

@@ -31,8 +31,8 @@ func TestLinksThatCanBe(t *testing.T) {
 
 func TestLinksThatCannotBe(t *testing.T) {
 	for _, c := range []struct{ name, text, want string }{
-		{"files of TLS without TLS", "tls: {ca: a}",
-			"tls.ca: is given, and TLS is not enabled; set tls.enabled (--tls), or leave this away"},
+		{"files of TLS without TLS", "tls: {enabled: false, ca: a}",
+			"tls.ca: is given, and tls.enabled is false; set that (--tls), or leave this away"},
 		{"a certificate without its key", "tls: {enabled: true, cert: a}", "tls.cert: a certificate needs its key"},
 		{"a key without its certificate", "tls: {enabled: true, key: a}", "tls.key: a key needs its certificate"},
 		{"a version of the past", "tls: {enabled: true, min_version: '1.1'}",
@@ -72,6 +72,48 @@ func TestLinksThatCannotBe(t *testing.T) {
 		if err != nil && (strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "314159")) {
 			t.Errorf("%s: the secret is in %v", c.name, err)
 		}
+	}
+}
+
+// The line of the README, and what other programs take.
+func TestAFileOfTLSMeansTLSAndAMechanismHasAnyCase(t *testing.T) {
+	link := []string{"--sasl-user", "dns", "--sasl-password-file", "f", "--brokers", "k1:9092"}
+	for _, c := range []struct{ flag, mechanism, want string }{
+		{"--tls-ca", "scram-sha-512", "SCRAM-SHA-512"},
+		{"--tls-ca", "Plain", "PLAIN"},
+	} {
+		args := append([]string{c.flag, "ca.pem", "--sasl-mechanism", c.mechanism}, link...)
+		l, err := given{file: runnable, args: args}.load(t, Config.Runnable)
+		if err != nil {
+			t.Errorf("%v: %v", args, err)
+			continue
+		}
+		if !l.TLS.Enabled || l.Origin("tls.enabled") != c.flag || l.SASL.Mechanism != c.want {
+			t.Errorf("%v: %+v by %s, %s", args, l.TLS, l.Origin("tls.enabled"), l.SASL.Mechanism)
+		}
+	}
+	for _, text := range []string{"ca: a", "cert: a, key: b", "server_name: a"} {
+		l, err := given{file: runnable + "tls: {" + text + "}\n"}.load(t)
+		if err != nil || !l.TLS.Enabled {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	_, err := given{file: runnable, args: []string{"--tls=false", "--tls-ca", "ca.pem"}}.
+		load(t, Config.Linkable)
+	want := "config: --tls-ca: tls.ca: is given, and tls.enabled is false; set that (--tls), " +
+		"or leave this away"
+	if err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+}
+
+func TestAMechanismThatIsNotKnownIsTheOnlyMistake(t *testing.T) {
+	args := []string{"--brokers", "k1:9092", "--sasl-mechanism", "scram", "--sasl-user", "u",
+		"--sasl-password-file", "f"}
+	_, err := given{file: runnable, args: args}.load(t, Config.Runnable)
+	if err == nil || !strings.Contains(err.Error(), `"scram" is not known`) ||
+		strings.Contains(err.Error(), "\n") {
+		t.Error(err)
 	}
 }
 

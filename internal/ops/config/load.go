@@ -112,6 +112,7 @@ func Load(fs *pflag.FlagSet, environ []string, readFile func(string) ([]byte, er
 		}
 	}
 	l.flags(fs)
+	l.implyTLS()
 	for _, check := range append([]func(Config) error{Config.Validate}, checks...) {
 		l.check(check)
 	}

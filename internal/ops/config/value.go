@@ -108,8 +108,11 @@ func unwanted(word string, syn syntax) error {
 func same(s string) string             { return s }
 func anyText(s string) (string, error) { return s, nil }
 
-func text(p *string) value {
-	return scalar[string]{place: p, parse: anyText, format: same,
+func text(p *string) value { return oneOf(p, anyText) }
+
+// oneOf is a text of which parse knows the right spelling.
+func oneOf(p *string, parse func(string) (string, error)) value {
+	return scalar[string]{place: p, parse: parse, format: same,
 		syn: syntax{name: "string", want: "text", tags: "!!str"}}
 }
 
