@@ -47,6 +47,8 @@ func readCommand() *cobra.Command {
 			Files:   files,
 			Ports:   loaded.Config.Capture.Ports,
 			Tunnels: loaded.Config.Capture.Tunnels,
+			TCP:     tcpConfig(loaded.Config.Decode),
+			Defrag:  defragConfig(loaded.Config.Decode),
 			Match:   matchConfig(loaded.Config.Match),
 		}, c.OutOrStdout())
 		if l.Packets > 0 && l.Messages == 0 {

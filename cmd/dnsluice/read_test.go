@@ -4,6 +4,8 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -191,5 +193,44 @@ func TestReadTakesThePortsItIsTold(t *testing.T) {
 	} else if !strings.Contains(r.stderr, "no DNS message in 146 packets") ||
 		!strings.Contains(r.stderr, "port 146") {
 		t.Errorf("why there is nothing is not said: %s", r.stderr)
+	}
+}
+
+// lateFragment is a query in two fragments, a minute apart.
+func lateFragment(t *testing.T) []byte {
+	t.Helper()
+	capture := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}
+	for i, packet := range []string{
+		"02000000000202000000000108004500002400052000401146c20a0000010a000002" +
+			"00359c40002500000007818000010000",
+		"02000000000202000000000108004500002900050002401166bb0a0000010a000002" +
+			"0000000003616765076578616d706c650000010001",
+	} {
+		data, err := hex.DecodeString(packet)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, n := range []int{1_700_000_000 + 60*i, 0, len(data), len(data)} {
+			capture = binary.LittleEndian.AppendUint32(capture, uint32(n))
+		}
+		capture = append(capture, data...)
+	}
+	return capture
+}
+
+func TestReadTakesTheBoundsItIsTold(t *testing.T) {
+	t.Parallel()
+	capture := write(t, "late.pcap", lateFragment(t))
+	if r := execute(t, program(t, "read", capture)).expect(t, 0); r.stdout != "" {
+		t.Errorf("a fragment waited for a minute: %s", r.stdout)
+	}
+	file := write(t, "config.yaml", []byte("decode: {fragment_age: 5m}\n"))
+	inFile := program(t, "read", "--config", file, capture)
+	inVariable := program(t, "read", capture)
+	inVariable.Env = append(inVariable.Env, "DNSLUICE_DECODE_FRAGMENT_AGE=5m")
+	for _, cmd := range []*exec.Cmd{inFile, inVariable} {
+		if r := execute(t, cmd).expect(t, 0); strings.Count(r.stdout, "\n") != 1 {
+			t.Errorf("%s%s", r.stdout, r.stderr)
+		}
 	}
 }
