@@ -89,6 +89,9 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	if settings.Deliver.Spool, err = spoolOf(cfg, log); err != nil {
 		return err
 	}
+	if settings.Deliver.DeadLetter, err = deadLetters(cfg, log); err != nil {
+		return errors.Join(err, closeSpool(settings.Deliver.Spool, log))
+	}
 	settings.Deliver.Durable = cfg.Deliver.Durable
 	s, err := sensor.New(settings, producer, log)
 	if err != nil {
@@ -168,6 +171,20 @@ func deadLetterFile(cfg config.Config) string {
 		return filepath.Join(cfg.Spool.Dir, "dead-letter.jsonl")
 	}
 	return cfg.Deliver.DeadLetter
+}
+
+// deadLetters returns the same, checked. Only a file that was asked for must be there.
+func deadLetters(cfg config.Config, log *slog.Logger) (string, error) {
+	file := deadLetterFile(cfg)
+	err := deliver.CheckDeadLetter(file)
+	switch {
+	case err == nil:
+		return file, nil
+	case cfg.Deliver.DeadLetter != "":
+		return "", fmt.Errorf("%w; name another with deliver.dead_letter, or off", err)
+	}
+	log.Warn("records that no broker takes are only counted", "error", err)
+	return "", nil
 }
 
 // sensorConfig hands each stage its part of the configuration.

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -64,6 +65,27 @@ func TestRunOfAFileThatIsNotThereIsAFailure(t *testing.T) {
 	last := "\ndnsluice: pcapfile: stat /nowhere.pcap: no such file or directory\n"
 	delivered := fmt.Sprintf(" %d acknowledged", messages(t, "chaos.pcap"))
 	if !strings.HasSuffix(r.stderr, last) || !strings.Contains(r.stderr, delivered) {
+		t.Errorf("it said %s", r.stderr)
+	}
+}
+
+func TestRunWhoseDeadLettersCannotBeWrittenIsAFailureIfItWasAskedForThem(t *testing.T) {
+	t.Parallel()
+	run := func(more ...string) *exec.Cmd {
+		cmd := program(t, "run", "--brokers", broker(t), "--http", "off", "--read", captures+"chaos.pcap")
+		cmd.Env = append(cmd.Env, more...)
+		return cmd
+	}
+	file := "DNSLUICE_DELIVER_DEAD_LETTER=" + filepath.Join(t.TempDir(), "no", "letters")
+	r := execute(t, run(file)).expect(t, 1)
+	if !strings.Contains(r.stderr, "no such file") || !strings.Contains(r.stderr, "deliver.dead_letter, or off") ||
+		strings.Contains(r.stderr, "acknowledged") || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("it said %s", r.stderr)
+	}
+	// The directory of a spool that is not used need not be there.
+	spool := "DNSLUICE_SPOOL_DIR=" + filepath.Join(t.TempDir(), "none")
+	r = execute(t, run("DNSLUICE_DELIVER_MODE=at-most-once", spool)).expect(t, 0)
+	if !strings.Contains(r.stderr, "records that no broker takes are only counted") {
 		t.Errorf("it said %s", r.stderr)
 	}
 }

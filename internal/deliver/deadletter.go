@@ -7,9 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -41,9 +44,34 @@ type deadLetters struct {
 	kept   uint64     // letters in the file, of this run
 	closed bool
 
-	file *os.File // used by the writer alone, as is used
-	used int64
-	full bool
+	file   *os.File // used by the writer alone, as is the following
+	used   int64
+	full   bool
+	missed uint64 // letters that could not be written, since the log said so
+	said   time.Time
+}
+
+// CheckDeadLetter returns why records could not be kept in a file of that name, or nil; so that it
+// is not found out by the first letter. It leaves nothing behind: what is not there is tried under
+// another name, for a sensor that runs may make it at any moment.
+func CheckDeadLetter(path string) error {
+	if path == "" {
+		return nil
+	}
+	// Not blocking: a FIFO without a reader is an error (fifo(7)).
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|syscall.O_NONBLOCK, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		if f, err = os.CreateTemp(filepath.Dir(path), ".dead-letter-*"); err == nil {
+			err = os.Remove(f.Name())
+		}
+	}
+	if f != nil {
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		return fmt.Errorf("deliver: the dead-letter file %s cannot be written: %w", path, err)
+	}
+	return nil
 }
 
 // newDeadLetters returns nil, which keeps nothing, when there is no path.
@@ -110,6 +138,10 @@ func (l *deadLetters) run() {
 			break
 		}
 	}
+	if l.missed > 0 {
+		l.log.Error("deliver: dead letters are not in the file; the records are counted as dropped",
+			"file", l.path, "letters", l.missed)
+	}
 	if l.file != nil {
 		if err := l.file.Close(); err != nil {
 			l.log.Error("deliver: the dead-letter file cannot be closed", "error", err)
@@ -117,12 +149,28 @@ func (l *deadLetters) run() {
 	}
 }
 
+// missEvery is how often the log says that letters cannot be written. There can be one for each
+// record.
+const missEvery = 5 * time.Minute
+
+// miss counts a letter that cannot be written, and says so now and then.
+func (l *deadLetters) miss(err error) {
+	l.missed++
+	now := time.Now()
+	if !l.said.IsZero() && now.Sub(l.said) < missEvery {
+		return
+	}
+	l.log.Error("deliver: a dead letter cannot be written; for a while others are only counted",
+		"file", l.path, "letters", l.missed, "error", err)
+	l.missed, l.said = 0, now
+}
+
 func (l *deadLetters) write(line []byte) {
 	if l.full {
 		return
 	}
 	if err := l.open(); err != nil {
-		l.log.Error("deliver: the dead-letter file cannot be opened", "error", err)
+		l.miss(err)
 		return
 	}
 	if l.used+int64(len(line)) > l.max {
@@ -133,8 +181,7 @@ func (l *deadLetters) write(line []byte) {
 	}
 	if _, err := l.file.Write(line); err != nil {
 		// Half a line is none: the next one must not be appended to it.
-		l.log.Error("deliver: a dead letter cannot be written",
-			"error", errors.Join(err, l.file.Truncate(l.used)))
+		l.miss(errors.Join(err, l.file.Truncate(l.used)))
 		return
 	}
 	l.used += int64(len(line))
