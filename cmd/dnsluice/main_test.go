@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/schema"
 )
 
@@ -45,6 +47,9 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 		{"both interfaces and files", enough + "--interface lo", "", []string{"--interface and --dnstap, or --read"}},
 		{"a port that is none", "read --ports 70000 x.pcap", "", []string{"70000"}},
 		{"a codec that is none", enough + "--compression rar", "", []string{"rar", "--compression"}},
+		{"a tunnel that is none, of a run", enough + "--tunnels foo", "", []string{`capture.tunnels: "foo" is not known`}},
+		{"of files", "read --tunnels gre,foo x.pcap", "", []string{`"foo"`, "vxlan"}},
+		{"of a printed configuration", "config", "DNSLUICE_CAPTURE_TUNNELS=foo", []string{`"foo"`}},
 		{"an unknown key in the file", "run --config " + config, "",
 			[]string{config + ":3", "topicc", "deliver.topic"}},
 		{"a file that is not there", "config --config " + config + ".not", "", []string{"no such file"}},
@@ -70,6 +75,26 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 				t.Errorf("on standard output: %s", r.stdout)
 			}
 		})
+	}
+}
+
+// The configuration knows the words of the stages, and imports none of these.
+func TestTheTunnelsOfTheConfigurationAreThoseOfTheDecoder(t *testing.T) {
+	validate := func(name string) error {
+		c := config.Default()
+		c.Sensor, c.Capture.Tunnels = "ns1", []string{name}
+		return c.Validate()
+	}
+	names := []string{"all", "ip", "erspan", "nonesuch", ""}
+	for kind := range dnsmsg.NumTunnels {
+		names = append(names, dnsmsg.Tunnel(kind).String())
+	}
+	_, known, _ := strings.Cut(validate("nonesuch").Error(), "; use ")
+	for _, name := range append(names, strings.Split(known, ", ")...) {
+		_, err := dnsmsg.ParseTunnels([]string{name})
+		if mistake := validate(name); (err == nil) != (mistake == nil) {
+			t.Errorf("%q: the decoder says %v, the configuration %v", name, err, mistake)
+		}
 	}
 }
 

@@ -24,6 +24,10 @@ var (
 	acks         = []string{"auto", "all", "leader", "none"}
 	logLevels    = []string{"debug", "info", "warn", "error"}
 	logFormats   = []string{"text", "json"}
+
+	tunnels = []string{"all", "ip", "erspan", "mpls", "pppoe", "gre", "pptp", "erspan1", "erspan2",
+		"erspan3", "vxlan", "vxlan-gpe", "geneve", "ipip", "6in4", "4in6", "6in6", "etherip", "gtp",
+		"l2tp", "tzsp", "teredo"}
 )
 
 // The limits of numbers.
@@ -173,6 +177,9 @@ func (c Config) checkCapture(m *Mistakes) {
 	}
 	if slices.Contains(c.Capture.Ports, 0) {
 		m.add("capture.ports", "0 is not a port from 1 to 65535")
+	}
+	for _, name := range c.Capture.Tunnels {
+		m.known("capture.tunnels", name, tunnels)
 	}
 	within(m, "capture.lanes", c.Capture.Lanes, 0, maxLanes, strconv.Itoa)
 	within(m, "capture.ring_size", c.Capture.RingSize, minRing, maxRing, Size.String)
