@@ -134,35 +134,8 @@ func buildSensor(cfg config.Config) error {
 	return err
 }
 
-func (o checkOptions) machineChecks(cfg config.Config) []check.Check {
-	m := check.ThisMachine()
-	m.Listen = func(ctx context.Context, name string, long time.Duration) (check.Heard, error) {
-		ctx, cancel := context.WithTimeout(ctx, long)
-		defer cancel()
-		h, err := sensor.Listen(ctx, sensor.Config{Interfaces: []string{name}, Ports: cfg.Capture.Ports,
-			Lanes: 1, Promiscuous: cfg.Capture.Promiscuous})
-		return check.Heard(h), err
-	}
-	s := check.Settings{
-		Interfaces: cfg.Capture.Interfaces, Files: cfg.Capture.Read, Memory: int64(cfg.Ops.Memory),
-		Listen: o.listen, Spool: spoolSettings(cfg),
-	}
-	if cfg.Ops.HTTP != config.Off {
-		s.HTTP = cfg.Ops.HTTP
-	}
-	return m.Checks(s)
-}
-
 // maxAhead is how far ahead of the clock time stamps may be that deliver sends as they are.
 const maxAhead = time.Minute
-
-// spoolSettings is what the spool wants of the machine.
-func spoolSettings(cfg config.Config) check.Spool {
-	if cfg.Deliver.Mode == config.AtMostOnce {
-		return check.Spool{}
-	}
-	return check.Spool{Dir: cfg.Spool.Dir, Max: int64(cfg.Spool.Max), MinFree: int64(cfg.Spool.MinFree)}
-}
 
 // clusterWishes is what a sensor of this configuration wants of its cluster.
 func (o checkOptions) clusterWishes(cfg config.Config) check.Wishes {

@@ -8,6 +8,7 @@ import (
 	"log"
 	"net"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -175,4 +176,73 @@ func TestCheckOfAWrongConfiguration(t *testing.T) {
 	}
 	execute(t, program(t, "check", "--nonesuch")).expect(t, 2)
 	execute(t, program(t, "check", "--listen", "0s")).expect(t, 2)
+}
+
+// TestCheckFindsWhatARunWouldRefuse has both look at the same, one thing at a time.
+func TestCheckFindsWhatARunWouldRefuse(t *testing.T) {
+	t.Parallel()
+	_, brokers := testBroker(t)
+	dir := t.TempDir()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	const capture = captures + "chaos.pcap"
+	for _, c := range []struct {
+		what, check, level string
+		args               []string
+		env                string
+	}{
+		{"a socket without its directory", "dnstap", "failure",
+			[]string{"--dnstap", "unix://" + dir + "/none/d.sock"}, ""},
+		{"a port in use", "dnstap", "warning", []string{"--dnstap", "tcp://" + taken.Addr().String()}, ""},
+		{"a certificate that is not there", "dnstap", "failure", []string{"--config", write(t, "tls.yaml",
+			[]byte("capture: {dnstap: ['tls://127.0.0.1:0'], dnstap_tls_cert: /none, dnstap_tls_key: /none}\n"))}, ""},
+		{"a ledger without its directory", "ledger", "failure",
+			[]string{"--read", capture, "--ledger", dir + "/none/ledger.json"}, ""},
+		{"dead letters without their directory", "dead letters", "failure", []string{"--read", capture},
+			"DNSLUICE_DELIVER_DEAD_LETTER=" + dir + "/none/letters"},
+		{"an empty file", "file", "failure", []string{"--read", write(t, "empty.pcap", nil)}, ""},
+		{"a file that is no capture", "file", "failure", []string{"--read", "check_test.go"}, ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			run := program(t, append([]string{"run", "--http", "off", "--brokers", brokers}, c.args...)...)
+			cmd := program(t, append([]string{"check", "--http", "off", "--json", "--brokers", brokers}, c.args...)...)
+			run.Env, cmd.Env = append(run.Env, c.env), append(cmd.Env, c.env)
+			execute(t, run).expect(t, 1)
+			r := execute(t, cmd)
+			var report struct {
+				Checks []struct{ Name, Level, Found, Do string }
+			}
+			if err := json.Unmarshal([]byte(r.stdout), &report); err != nil {
+				t.Fatalf("%v: %s%s", err, r.stdout, r.stderr)
+			}
+			for _, line := range report.Checks {
+				if line.Name == c.check && line.Level == c.level && line.Do != "" {
+					return
+				}
+			}
+			t.Errorf("no %s of %s in %+v", c.level, c.check, report.Checks)
+		})
+	}
+}
+
+func TestCheckLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	_, brokers := testBroker(t)
+	dir := t.TempDir()
+	cmd := program(t, "check", "--http", "off", "--brokers", brokers, "--no-canary", "--json",
+		"--dnstap", "unix://"+dir+"/d.sock", "--ledger", dir+"/ledger.json", "--spool-dir", dir+"/spool")
+	cmd.Env = append(cmd.Env, "DNSLUICE_DELIVER_DEAD_LETTER="+dir+"/letters")
+	r := execute(t, cmd)
+	for _, words := range []string{"can be listened on", dir + "/ledger.json can be written",
+		dir + "/letters can be written"} {
+		if !strings.Contains(r.stdout, words) {
+			t.Errorf("no %q in %s%s", words, r.stdout, r.stderr)
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v", left, err)
+	}
 }

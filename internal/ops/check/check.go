@@ -2,8 +2,8 @@
 
 // Package check looks, before a sensor is started, at all that it needs: configuration, machine,
 // cluster. Each check is a row of a table: a name, a function that looks at one thing, and what
-// to do when that thing is not as it must be. It changes nothing, but for a probe file in the
-// spool's directory that it removes again, and one canary record where that is wanted.
+// to do when that thing is not as it must be. It changes nothing, but for probe files and sockets
+// that it removes again, and one canary record where that is wanted.
 package check
 
 import (

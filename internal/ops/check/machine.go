@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"syscall"
 	"time"
 )
@@ -15,6 +16,9 @@ import (
 type Settings struct {
 	Interfaces []string
 	Files      []string // to read, - is standard input
+	Sockets    []string // to listen on for dnstap
+	Ledger     string   // file, empty for none
+	DeadLetter string   // the same
 	Memory     int64    // bytes
 	Listen     time.Duration
 	HTTP       string // address, empty for none
@@ -52,6 +56,10 @@ type Machine struct {
 	Interface  func(name string) (Link, error)
 	Listen     func(ctx context.Context, name string, long time.Duration) (Heard, error)
 	Readable   func(path string) error
+	Capture    func(path string) error   // reads the beginning of what Readable found
+	Socket     func(listen string) error // listens there, and stops
+	Ledger     func(path string) error   // nil when such a file may be written; so the next
+	DeadLetter func(path string) error
 	Limits     func() ([]Limit, error)
 	OpenFiles  func() (soft uint64, err error)
 	Clock      func() (Clock, error)
@@ -85,7 +93,12 @@ func (m Machine) Checks(s Settings) []Check {
 	}
 	for _, file := range s.Files {
 		add("file", "", func(context.Context) Result { return m.file(file) },
-			"name a capture file that this user can read")
+			"name a capture file, pcap or pcapng, that this user can read")
+	}
+	for _, listen := range s.Sockets {
+		add("dnstap", "", func(context.Context) Result { return m.socket(listen) },
+			"give another path or address with --dnstap, one whose directory is there; for tls see "+
+				"capture.dnstap_tls_cert, its key and its client authorities")
 	}
 	add("memory", "", func(context.Context) Result { return m.memory(s.Memory) },
 		"give a smaller --memory, or the service a larger limit (MemoryMax=, resources.limits)")
@@ -96,6 +109,15 @@ func (m Machine) Checks(s Settings) []Check {
 			"and time stamps that are off mislead whoever reads them")
 	add("spool", "", func(context.Context) Result { return m.spool(s.Spool) },
 		"name a directory that this user can write to, on a file system with room (--spool-dir)")
+	if s.Ledger != "" {
+		add("ledger", "", func(context.Context) Result { return written(s.Ledger, s.Spool, m.Ledger) },
+			"name a file in a directory that is there and that this user can write to (--ledger)")
+	}
+	if s.DeadLetter != "" {
+		add("dead letters", "", func(context.Context) Result { return written(s.DeadLetter, s.Spool, m.DeadLetter) },
+			"name a file in a directory that is there and that this user can write to "+
+				"(deliver.dead_letter), or off")
+	}
 	if s.HTTP != "" {
 		add("http", "", func(ctx context.Context) Result { return m.http(ctx, s.HTTP) },
 			"give another address with --http, or --http off")
@@ -145,7 +167,31 @@ func (m Machine) file(path string) Result {
 	if err := m.Readable(path); err != nil {
 		return failure("%v", err)
 	}
+	if err := m.Capture(path); err != nil {
+		return failure("%v", err)
+	}
 	return ok("%s can be read", path)
+}
+
+func (m Machine) socket(listen string) Result {
+	if err := m.Socket(listen); err != nil {
+		if errors.Is(err, syscall.EADDRINUSE) {
+			return warning("%s is in use, by a sensor that runs perhaps", listen)
+		}
+		return failure("%v", err)
+	}
+	return ok("%s can be listened on", listen)
+}
+
+// written looks whether a file may be written. The directory of the spool the sensor makes first.
+func written(path string, s Spool, try func(string) error) Result {
+	if s.Dir != "" && filepath.Dir(path) == filepath.Clean(s.Dir) {
+		return ok("%s is in the directory of the spool", path)
+	}
+	if err := try(path); err != nil {
+		return failure("%v", err)
+	}
+	return ok("%s can be written", path)
 }
 
 func (m Machine) memory(want int64) Result {

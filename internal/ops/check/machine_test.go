@@ -25,13 +25,17 @@ func wellMachine() (Machine, Settings) {
 			Listen: func(context.Context, string, time.Duration) (Heard, error) {
 				return Heard{Packets: 10, Queries: 5, Responses: 5}, nil
 			},
-			Readable:  func(string) error { return nil },
-			Limits:    func() ([]Limit, error) { return []Limit{{1 << 30, "the machine"}}, nil },
-			OpenFiles: func() (uint64, error) { return 1024, nil },
-			Clock:     func() (Clock, error) { return Clock{true, 3 * time.Millisecond}, nil },
-			Probe:     func(string) error { return nil },
-			Free:      func(string) (int64, error) { return 100 << 30, nil },
-			Bind:      func(context.Context, string) error { return nil },
+			Readable:   func(string) error { return nil },
+			Capture:    func(string) error { return nil },
+			Socket:     func(string) error { return nil },
+			Ledger:     func(string) error { return nil },
+			DeadLetter: func(string) error { return nil },
+			Limits:     func() ([]Limit, error) { return []Limit{{1 << 30, "the machine"}}, nil },
+			OpenFiles:  func() (uint64, error) { return 1024, nil },
+			Clock:      func() (Clock, error) { return Clock{true, 3 * time.Millisecond}, nil },
+			Probe:      func(string) error { return nil },
+			Free:       func(string) (int64, error) { return 100 << 30, nil },
+			Bind:       func(context.Context, string) error { return nil },
 		}, Settings{
 			Interfaces: []string{"eth2"}, Memory: 96 << 20, Listen: 5 * time.Second, HTTP: "127.0.0.1:9953",
 			Spool: Spool{Dir: "/spool", Max: 10 << 30, MinFree: 1 << 30},
@@ -40,7 +44,8 @@ func wellMachine() (Machine, Settings) {
 
 func TestAMachineWhereAllIsWell(t *testing.T) {
 	m, s := wellMachine()
-	s.Files = []string{"a.pcap", "-"}
+	s.Files, s.Sockets = []string{"a.pcap", "-"}, []string{"unix:///d.sock"}
+	s.Ledger, s.DeadLetter = "/ledger.json", "/spool/letters"
 	lines, worst := made(t, m.Checks(s))
 	want := []string{
 		"ok capability: packet sockets may be opened",
@@ -48,10 +53,13 @@ func TestAMachineWhereAllIsWell(t *testing.T) {
 		"ok dns on eth2: 5 queries and 5 responses in 10 packets on eth2",
 		"ok file: a.pcap can be read",
 		"ok file: standard input",
+		"ok dnstap: unix:///d.sock can be listened on",
 		"ok memory: 96 MiB wanted, the machine has 1024 MiB",
 		"ok open files: 1024 files may be open at a time",
 		"ok clock: synchronised, off by at most 3ms",
 		"ok spool: /spool is writable and has 102400 MiB free",
+		"ok ledger: /ledger.json can be written",
+		"ok dead letters: /spool/letters is in the directory of the spool",
 		"ok http: 127.0.0.1:9953 is free",
 	}
 	if diff := cmp.Diff(want, lines); diff != "" || worst != OK {
@@ -109,6 +117,26 @@ func TestEachThingThatIsWrongWithAMachine(t *testing.T) {
 			s.Files = []string{"a.pcap"}
 			m.Readable = func(string) error { return fs.ErrNotExist }
 		}, "failure file: file does not exist -> name a capture file"},
+		{"a file that is no capture", "file", func(m *Machine, s *Settings) {
+			s.Files = []string{"a.pcap"}
+			m.Capture = func(string) error { return errors.New("no capture") }
+		}, "failure file: no capture -> name a capture file, pcap or pcapng"},
+		{"a socket without its directory", "dnstap", func(m *Machine, s *Settings) {
+			s.Sockets = []string{"unix:///none/d.sock"}
+			m.Socket = func(string) error { return fs.ErrNotExist }
+		}, "failure dnstap: file does not exist -> give another path or address with --dnstap"},
+		{"a socket in use", "dnstap", func(m *Machine, s *Settings) {
+			s.Sockets = []string{"tcp://:6000"}
+			m.Socket = func(string) error { return fmt.Errorf("listen: %w", syscall.EADDRINUSE) }
+		}, "warning dnstap: tcp://:6000 is in use, by a sensor that runs perhaps -> give another path"},
+		{"a ledger without its directory", "ledger", func(m *Machine, s *Settings) {
+			s.Ledger = "/none/ledger.json"
+			m.Ledger = func(string) error { return fs.ErrNotExist }
+		}, "failure ledger: file does not exist -> name a file in a directory that is there"},
+		{"dead letters of a wrong name", "dead letters", func(m *Machine, s *Settings) {
+			s.DeadLetter = "/spool"
+			m.DeadLetter = func(string) error { return syscall.EISDIR }
+		}, "failure dead letters: is a directory -> name a file in a directory that is there"},
 		{"a cgroup smaller than wanted", "memory", limits([]Limit{{1 << 30, "the machine"}, {64 << 20, "the control group /x"}}, nil),
 			"failure memory: 96 MiB wanted, and the control group /x has 64 MiB: the kernel would kill the sensor under load -> give a smaller"},
 		{"a cgroup hardly larger", "memory", limits([]Limit{{100 << 20, "the control group /x"}}, nil),

@@ -10,14 +10,18 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+
+	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 )
 
-// ThisMachine returns the machine that this is. Listen is left to who has a capture.
+// ThisMachine returns the machine that this is. Listen, Capture and Socket are left to who has a
+// capture, and DeadLetter to who has a delivery.
 func ThisMachine() Machine {
 	return Machine{
 		MayCapture: mayCapture,
 		Interface:  systemLink,
 		Readable:   readable,
+		Ledger:     ledger.CheckFile,
 		Limits:     memoryLimits,
 		OpenFiles:  openFiles,
 		Clock:      systemClock,

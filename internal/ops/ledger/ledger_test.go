@@ -249,3 +249,28 @@ func TestWriteFileWritesIntoADevice(t *testing.T) {
 		t.Errorf("read from the FIFO (-want +got):\n%s", diff)
 	}
 }
+
+func TestAFileIsTriedWithoutATrace(t *testing.T) {
+	dir := t.TempDir()
+	there := filepath.Join(dir, "ledger.json")
+	if err := balanced().WriteFile(there); err != nil {
+		t.Fatal(err)
+	}
+	before, err := os.ReadFile(there)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for path, good := range map[string]bool{
+		there: true, filepath.Join(dir, "new"): true, os.DevNull: true,
+		dir: false, filepath.Join(dir, "no", "such"): false, filepath.Join(there, "below"): false,
+	} {
+		if err := CheckFile(path); (err == nil) != good {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	after, err := os.ReadFile(there)
+	entries, unread := os.ReadDir(dir)
+	if err != nil || unread != nil || !bytes.Equal(before, after) || len(entries) != 1 {
+		t.Errorf("%v, %v; %v", err, unread, entries)
+	}
+}

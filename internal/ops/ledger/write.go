@@ -88,6 +88,19 @@ func (l Ledger) WriteFile(path string) error {
 	return wrap(path, replaceFile(path, data))
 }
 
+// CheckFile returns what WriteFile would fail with, as far as that can be told, or nil. It leaves
+// nothing behind.
+func CheckFile(path string) error {
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		return wrap(path, writeDevice(path, nil))
+	}
+	f, err := createBeside(path)
+	if err == nil {
+		err = errors.Join(f.Close(), os.Remove(f.Name()))
+	}
+	return wrap(path, err)
+}
+
 func wrap(path string, err error) error {
 	if err == nil {
 		return nil
@@ -101,14 +114,20 @@ func writeDevice(path string, data []byte) error {
 	if err != nil {
 		return err
 	}
-	_, err = f.Write(data)
+	if len(data) > 0 {
+		_, err = f.Write(data)
+	}
 	return errors.Join(err, f.Close())
 }
 
+// createBeside makes a file in the directory of path. Its name cannot be guessed: beside a fixed
+// one in a shared directory, someone could have put a link for root to follow.
+func createBeside(path string) (*os.File, error) {
+	return os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+}
+
 func replaceFile(path string, data []byte) (err error) {
-	// CreateTemp's name cannot be guessed: beside a fixed one in a shared directory, someone
-	// could have put a link for root to follow.
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := createBeside(path)
 	if err != nil {
 		return err
 	}
