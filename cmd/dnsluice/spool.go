@@ -59,8 +59,8 @@ func spoolCommand() *cobra.Command {
 		Use:   "cat DIR",
 		Short: "Print the records that wait, one a line",
 		Long: "Print the values of the records that wait, oldest first, one a line. A value that is not one\n" +
-			`line of text is printed as {"base64":"..."}. What is damaged is told on standard error, and` + "\n" +
-			"the exit status is 1 then.",
+			`line of text is printed as {"base64":"..."}; dnsluice verify --file reads both. What is` + "\n" +
+			"damaged is told on standard error, and the exit status is 1 then.",
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	all := cat.Flags().Bool("all", false, "Print what is settled and not deleted yet, too.")
@@ -135,10 +135,13 @@ func spoolCat(w, errs io.Writer, path string, all bool) error {
 	return err
 }
 
-// writeLine writes a value as one line, whatever is in it.
+// binaryLine begins the line of a value that is no line of text.
+const binaryLine = `{"base64":"`
+
+// writeLine writes a value as one line, whatever is in it. valueOf takes it back.
 func writeLine(w *bufio.Writer, value []byte) error {
 	if !utf8.Valid(value) || bytes.ContainsFunc(value, unicode.IsControl) {
-		_, err := fmt.Fprintf(w, "{\"base64\":\"%s\"}\n", base64.StdEncoding.EncodeToString(value))
+		_, err := fmt.Fprintf(w, "%s%s\"}\n", binaryLine, base64.StdEncoding.EncodeToString(value))
 		return err
 	}
 	if _, err := w.Write(value); err != nil {

@@ -100,7 +100,8 @@ func addFile(c *cobra.Command, check *verify.Checker, number int32, name string)
 	}
 	lines := bufio.NewScanner(in)
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
-	for n := int64(1); lines.Scan(); n++ {
+	n := int64(1)
+	for ; lines.Scan(); n++ {
 		if c.Context().Err() != nil {
 			return c.Context().Err()
 		}
@@ -108,11 +109,27 @@ func addFile(c *cobra.Command, check *verify.Checker, number int32, name string)
 		if len(line) == 0 {
 			continue
 		}
-		if err := check.Add(number, n, line); err != nil {
+		if err := check.Add(number, n, valueOf(line)); err != nil {
 			return err
 		}
 	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("line %d has more than %d bytes, which no record has", n, longestLine)
+	}
 	return lines.Err()
+}
+
+// valueOf returns the record in a line: the line, or what it holds when writeLine made it of a
+// record that is no text, as all in Protobuf are.
+func valueOf(line []byte) []byte {
+	if !bytes.HasPrefix(line, []byte(binaryLine)) {
+		return line
+	}
+	var binary struct{ Base64 []byte }
+	if json.Unmarshal(line, &binary) != nil {
+		return line
+	}
+	return binary.Base64
 }
 
 func verifyTopic(c *cobra.Command, o verifyOptions) error {

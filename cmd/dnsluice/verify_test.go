@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -12,13 +13,16 @@ import (
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/record"
+	"github.com/dnsluice/dnsluice/internal/sensor"
 )
 
 // report is what verify --json promises.
 type report struct {
 	Verdict, Sentence                                   string
 	Records, Duplicates, Malformed, Heartbeats, Foreign uint64
-	Missing, Dropped, Waiting, Unexplained              uint64
+	Missing, Dropped, Waiting, Unjudged, Unexplained    uint64
 	Partitions                                          []struct{ Partition, Start, End, Records int64 }
 	Runs                                                []struct {
 		Sensor, Run, State string
@@ -202,4 +206,65 @@ func TestAFileHasNoRunThatGoesOn(t *testing.T) {
 	if !strings.Contains(out, "silent") || strings.Contains(out, "goes on") {
 		t.Error(out) // the records of a file are of no certain time
 	}
+}
+
+func TestALineThatIsTooLongIsNamed(t *testing.T) {
+	t.Parallel()
+	file := write(t, "long.jsonl", []byte("{}\n"+strings.Repeat("x", longestLine+1)+"\n{}\n"))
+	r := execute(t, program(t, "verify", "--file", file)).expect(t, 1)
+	if !strings.Contains(r.stderr, file+": line 2 has more than") || strings.Count(r.stderr, "\n") != 1 {
+		t.Errorf("it says %s", r.stderr)
+	}
+}
+
+func TestWhatSpoolCatPrintsCanBeVerified(t *testing.T) {
+	t.Parallel()
+	var values [][]byte
+	for _, format := range []string{"protobuf", "json"} {
+		value, err := sensor.Canary(format, format, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		values = append(values, value)
+	}
+	cat := execute(t, program(t, "spool", "cat", spoolWith(t, values...))).expect(t, 0).stdout
+	if strings.Count(cat, binaryLine) != 1 || strings.Count(cat, "\n") != 2 {
+		t.Fatal(cat)
+	}
+	verify := program(t, "verify", "--file", "-")
+	verify.Stdin = strings.NewReader(cat + binaryLine + "?\"}\n")
+	said := execute(t, verify).expect(t, 0).stdout
+	for _, words := range []string{"all 2 records of 2 runs are there", "1 values are no records"} {
+		if !strings.Contains(said, words) {
+			t.Errorf("it does not say %q: %s", words, said)
+		}
+	}
+}
+
+// spoolWith returns the directory of a spool with a batch of these values.
+func spoolWith(t *testing.T, values ...[]byte) string {
+	t.Helper()
+	cfg := config.Default().Spool
+	cfg.Dir = t.TempDir()
+	s, err := openSpool(cfg, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := record.NewPool(1, 10_000)
+	pack, err := record.NewCompressor(record.Snappy, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := pool.TryGet()
+	for _, value := range values {
+		b.Commit(append(b.Value(1), value...))
+	}
+	pack.Seal(b)
+	if _, err := s.Append(b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg.Dir
 }
