@@ -55,6 +55,9 @@ func demoCommand() *cobra.Command {
 		if o.rate < 1 || o.rate > 1_000_000 {
 			return usageError{fmt.Errorf("dnsluice demo: --rate %d: must be 1 to 1000000", o.rate)}
 		}
+		if o.length < 0 {
+			return usageError{fmt.Errorf("dnsluice demo: --for %s: must not be below 0", o.length)}
+		}
 		return demo(c.Context(), o, c.OutOrStdout())
 	}
 	return c

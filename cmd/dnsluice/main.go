@@ -32,7 +32,9 @@ func main() {
 	// they do by default, so the second ends the process at once.
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
-	err := command().ExecuteContext(ctx)
+	root := command()
+	unwritten := remember(root)
+	err := errors.Join(root.ExecuteContext(ctx), unwritten())
 	var answer exitStatus
 	switch {
 	case err == nil:
@@ -62,6 +64,7 @@ func command() *cobra.Command {
 	})
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
 		versionCommand(), verifyCommand(), checkCommand(), whyCommand(), topCommand(), spoolCommand())
+	strict(root)
 	return root
 }
 

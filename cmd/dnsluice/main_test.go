@@ -59,6 +59,11 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 			[]string{"--format protobuf", "lines of JSON"}},
 		{"a schema that is none", "schema avro", "", []string{`"avro"`}},
 		{"a demo without packets", "demo --rate 0", "", []string{"--rate"}},
+		{"a demo of less than no time", "demo --for -1s", "", []string{"--for -1s"}},
+		{"a shell that is none", "completion tcsh", "", []string{`"tcsh"`, "completion --help"}},
+		{"more than a shell", "completion bash extra", "", []string{`"extra"`}},
+		{"help on nothing", "help nope", "", []string{`"nope"`, "--help"}},
+		{"help on less than nothing", "help spool nope", "", []string{`"spool nope"`}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cmd := program(t, strings.Fields(c.args)...)
@@ -148,6 +153,14 @@ func TestAFullDiskIsAFailure(t *testing.T) {
 			t.Errorf("%s: want one line: %s", file, r.stderr)
 		}
 	}
+	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"help", "run"}, {"completion"}, {}} {
+		cmd := program(t, args...)
+		cmd.Stdout = full
+		r := execute(t, cmd).expect(t, 1)
+		if !strings.Contains(r.stderr, "no space left") || strings.Count(r.stderr, "\n") != 1 {
+			t.Errorf("%q: want one line: %s", args, r.stderr)
+		}
+	}
 	demo := program(t, "demo", "--for", "500ms", "--rate", "200")
 	demo.Stdout = full
 	execute(t, demo).expect(t, 1)
@@ -170,6 +183,11 @@ func TestWhatOnlyPrints(t *testing.T) {
 		"":                  "Available Commands",
 		"--help":            "Available Commands",
 		"run --help":        "--brokers",
+		"help":              "Available Commands",
+		"help run":          "--brokers",
+		"help spool cat":    "spool cat DIR",
+		"completion":        "powershell",
+		"completion bash":   "bash completion",
 		"version":           "dnsluice ",
 		"--version":         "dnsluice ",
 		"config":            "brokers:",
