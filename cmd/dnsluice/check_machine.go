@@ -54,7 +54,8 @@ func spoolSettings(cfg config.Config) check.Spool {
 	if cfg.Deliver.Mode == config.AtMostOnce {
 		return check.Spool{}
 	}
-	return check.Spool{Dir: cfg.Spool.Dir, Max: int64(cfg.Spool.Max), MinFree: int64(cfg.Spool.MinFree)}
+	return check.Spool{Dir: cfg.Spool.Dir, Max: int64(cfg.Spool.Max),
+		MinFree: int64(cfg.Spool.MinFree)}
 }
 
 // beginning reads the first packet of a capture file. A file that cannot be read twice is left to

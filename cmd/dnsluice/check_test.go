@@ -189,6 +189,8 @@ func TestCheckFindsWhatARunWouldRefuse(t *testing.T) {
 	}
 	defer taken.Close()
 	const capture = captures + "chaos.pcap"
+	secure := write(t, "tls.yaml", []byte("capture:\n  dnstap: ['tls://127.0.0.1:0']\n"+
+		"  dnstap_tls_cert: /none\n  dnstap_tls_key: /none\n"))
 	for _, c := range []struct {
 		what, check, level string
 		args               []string
@@ -196,9 +198,9 @@ func TestCheckFindsWhatARunWouldRefuse(t *testing.T) {
 	}{
 		{"a socket without its directory", "dnstap", "failure",
 			[]string{"--dnstap", "unix://" + dir + "/none/d.sock"}, ""},
-		{"a port in use", "dnstap", "warning", []string{"--dnstap", "tcp://" + taken.Addr().String()}, ""},
-		{"a certificate that is not there", "dnstap", "failure", []string{"--config", write(t, "tls.yaml",
-			[]byte("capture: {dnstap: ['tls://127.0.0.1:0'], dnstap_tls_cert: /none, dnstap_tls_key: /none}\n"))}, ""},
+		{"a port in use", "dnstap", "warning",
+			[]string{"--dnstap", "tcp://" + taken.Addr().String()}, ""},
+		{"a certificate that is not there", "dnstap", "failure", []string{"--config", secure}, ""},
 		{"a ledger without its directory", "ledger", "failure",
 			[]string{"--read", capture, "--ledger", dir + "/none/ledger.json"}, ""},
 		{"dead letters without their directory", "dead letters", "failure", []string{"--read", capture},
@@ -207,8 +209,9 @@ func TestCheckFindsWhatARunWouldRefuse(t *testing.T) {
 		{"a file that is no capture", "file", "failure", []string{"--read", "check_test.go"}, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			run := program(t, append([]string{"run", "--http", "off", "--brokers", brokers}, c.args...)...)
-			cmd := program(t, append([]string{"check", "--http", "off", "--json", "--brokers", brokers}, c.args...)...)
+			args := append([]string{"--http", "off", "--brokers", brokers}, c.args...)
+			run := program(t, append([]string{"run"}, args...)...)
+			cmd := program(t, append([]string{"check", "--json"}, args...)...)
 			run.Env, cmd.Env = append(run.Env, c.env), append(cmd.Env, c.env)
 			execute(t, run).expect(t, 1)
 			r := execute(t, cmd)

@@ -47,7 +47,8 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 		{"both interfaces and files", enough + "--interface lo", "", []string{"--interface and --dnstap, or --read"}},
 		{"a port that is none", "read --ports 70000 x.pcap", "", []string{"70000"}},
 		{"a codec that is none", enough + "--compression rar", "", []string{"rar", "--compression"}},
-		{"a tunnel that is none, of a run", enough + "--tunnels foo", "", []string{`capture.tunnels: "foo" is not known`}},
+		{"a tunnel that is none, of a run", enough + "--tunnels foo", "",
+			[]string{`capture.tunnels: "foo" is not known`}},
 		{"of files", "read --tunnels gre,foo x.pcap", "", []string{`"foo"`, "vxlan"}},
 		{"of a printed configuration", "config", "DNSLUICE_CAPTURE_TUNNELS=foo", []string{`"foo"`}},
 		{"an unknown key in the file", "run --config " + config, "",
@@ -153,8 +154,8 @@ func TestAFullDiskIsAFailure(t *testing.T) {
 			t.Errorf("%s: want one line: %s", file, r.stderr)
 		}
 	}
-	for _, args := range [][]string{{"--help"}, {"run", "--help"}, {"help", "run"}, {"completion"}, {}} {
-		cmd := program(t, args...)
+	for _, args := range []string{"", "--help", "run --help", "help run", "completion"} {
+		cmd := program(t, strings.Fields(args)...)
 		cmd.Stdout = full
 		r := execute(t, cmd).expect(t, 1)
 		if !strings.Contains(r.stderr, "no space left") || strings.Count(r.stderr, "\n") != 1 {

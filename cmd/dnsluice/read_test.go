@@ -199,7 +199,8 @@ func TestReadTakesThePortsItIsTold(t *testing.T) {
 // lateFragment is a query in two fragments, a minute apart.
 func lateFragment(t *testing.T) []byte {
 	t.Helper()
-	capture := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}
+	capture := []byte{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0,
+		1, 0, 0, 0}
 	for i, packet := range []string{
 		"02000000000202000000000108004500002400052000401146c20a0000010a000002" +
 			"00359c40002500000007818000010000",

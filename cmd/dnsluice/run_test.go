@@ -78,7 +78,8 @@ func TestRunWhoseDeadLettersCannotBeWrittenIsAFailureIfItWasAskedForThem(t *test
 	}
 	file := "DNSLUICE_DELIVER_DEAD_LETTER=" + filepath.Join(t.TempDir(), "no", "letters")
 	r := execute(t, run(file)).expect(t, 1)
-	if !strings.Contains(r.stderr, "no such file") || !strings.Contains(r.stderr, "deliver.dead_letter, or off") ||
+	if !strings.Contains(r.stderr, "no such file") ||
+		!strings.Contains(r.stderr, "deliver.dead_letter, or off") ||
 		strings.Contains(r.stderr, "acknowledged") || strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("it said %s", r.stderr)
 	}

@@ -59,8 +59,8 @@ func spoolCommand() *cobra.Command {
 		Use:   "cat DIR",
 		Short: "Print the records that wait, one a line",
 		Long: "Print the values of the records that wait, oldest first, one a line. A value that is not one\n" +
-			`line of text is printed as {"base64":"..."}; dnsluice verify --file reads both. What is` + "\n" +
-			"damaged is told on standard error, and the exit status is 1 then.",
+			`line of text is printed as {"base64":"..."}; dnsluice verify --file reads both.` + "\n" +
+			"What is damaged is told on standard error, and the exit status is 1 then.",
 		Args: usageArgs(cobra.ExactArgs(1)),
 	}
 	all := cat.Flags().Bool("all", false, "Print what is settled and not deleted yet, too.")

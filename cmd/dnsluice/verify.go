@@ -41,8 +41,8 @@ func verifyCommand() *cobra.Command {
 			"is missing that nobody explains, or if there is nothing to verify.\n\n" +
 			"--from and --to are start, end, an offset (in all partitions), a time as RFC 3339 has it, or\n" +
 			"how long ago: 90m. What was cut off cannot be judged: of each partition that is not read from\n" +
-			"its beginning or to its end, a lane counts from its first or to its last record there, and what\n" +
-			"is missing is unjudged where a heartbeat that was cut off may explain it.",
+			"its beginning or to its end, a lane counts from its first or to its last record there, and\n" +
+			"what is missing is unjudged where a heartbeat that was cut off may explain it.",
 		Example: "  dnsluice verify --brokers k1:9092 --topic dns\n" +
 			"  dnsluice verify --brokers k1:9092 --from 24h --to 1h --json\n" +
 			"  dnsluice read capture.pcap | dnsluice verify --file -",

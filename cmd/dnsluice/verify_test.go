@@ -212,7 +212,8 @@ func TestALineThatIsTooLongIsNamed(t *testing.T) {
 	t.Parallel()
 	file := write(t, "long.jsonl", []byte("{}\n"+strings.Repeat("x", longestLine+1)+"\n{}\n"))
 	r := execute(t, program(t, "verify", "--file", file)).expect(t, 1)
-	if !strings.Contains(r.stderr, file+": line 2 has more than") || strings.Count(r.stderr, "\n") != 1 {
+	if !strings.Contains(r.stderr, file+": line 2 has more than") ||
+		strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("it says %s", r.stderr)
 	}
 }

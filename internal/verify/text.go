@@ -91,8 +91,8 @@ func (r *Report) notes(b *strings.Builder) {
 		case Running:
 			fmt.Fprintf(b, "%s goes on and says that it is %s\n", who, printable(run.Says))
 		case Cut:
-			fmt.Fprintf(b, "%s goes on behind the range; in its last heartbeat there it says that it is %s\n",
-				who, printable(run.Says))
+			fmt.Fprintf(b, "%s goes on behind the range; in its last heartbeat there it says "+
+				"that it is %s\n", who, printable(run.Says))
 		case Silent:
 			fmt.Fprintf(b, "%s is silent: its last heartbeat is old and was not to be the last; "+
 				"it said %s\n", who, printable(run.Says))

@@ -112,7 +112,8 @@ func TestWhatIsMissingIsExplainedOrNot(t *testing.T) {
 		}, sum{Verdict: Complete}},
 		{"a gap without heartbeats", noon, func(p *topic) { p.records(0, 0, 1, 10); p.records(0, 0, 13, 20) },
 			sum{Gaps, 2, 0, 0, 2, 0}},
-		{"the first are missing", noon, func(p *topic) { p.records(0, 0, 4, 10) }, sum{Gaps, 3, 0, 0, 3, 0}},
+		{"the first are missing", noon, func(p *topic) { p.records(0, 0, 4, 10) },
+			sum{Gaps, 3, 0, 0, 3, 0}},
 		{"the last are missing, as the last heartbeat says", noon, func(p *topic) {
 			p.records(0, 0, 1, 10)
 			p.beat("r1", 1, ended+lanes(15, 0))

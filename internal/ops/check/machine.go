@@ -114,7 +114,8 @@ func (m Machine) Checks(s Settings) []Check {
 			"name a file in a directory that is there and that this user can write to (--ledger)")
 	}
 	if s.DeadLetter != "" {
-		add("dead letters", "", func(context.Context) Result { return written(s.DeadLetter, s.Spool, m.DeadLetter) },
+		add("dead letters", "",
+			func(context.Context) Result { return written(s.DeadLetter, s.Spool, m.DeadLetter) },
 			"name a file in a directory that is there and that this user can write to "+
 				"(deliver.dead_letter), or off")
 	}
