@@ -16,6 +16,8 @@
 //
 // As compare lanes it measures what a second lane on a second core adds.
 //
+// As compare profile it takes the profile that dnsluice is built with.
+//
 // "compare live" does the same on an interface: the frames of such a capture come over a pair of
 // interfaces, at rates, and what the kernel dropped is told as well.
 package main
