@@ -25,8 +25,9 @@ func readCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "read FILE...",
 		Short: "Decode capture files and print records, one JSON object a line",
-		Long: "Decode capture files (pcap and pcapng, plain, gzip or zstd; - is standard input) and print\n" +
-			"their records on standard output, one JSON object a line, in the order of the packets.",
+		Long: "Decode capture files (pcap and pcapng, plain, gzip, zstd, xz or lz4; - is standard input)\n" +
+			"and print their records on standard output, one JSON object a line, in the order of the\n" +
+			"packets.",
 		Example: "  dnsluice read capture.pcap\n  tcpdump -w - port 53 | dnsluice read -",
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 	}

@@ -27,7 +27,7 @@ func FuzzFile(f *testing.F) {
 		pcap, pcapng, gzipped(pcap), zstandarded(pcapng), pcap[:45], pcapng[:99],
 		join(fileHeader(be, magicModified, 1), make([]byte, 48)),
 		join(gzipped(pcap), gzipped(pcap[24:])), join(zstandarded(pcap), []byte("x")),
-		join(gzipped(pcap), make([]byte, 9)),
+		join(gzipped(pcap), make([]byte, 9)), xzPacked(f, pcap, 1<<20), lz4Packed(f, pcap),
 	} {
 		f.Add(seed)
 	}

@@ -14,13 +14,14 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/zstd"
+	"github.com/pierrec/lz4/v4"
 )
 
 const (
 	inputSize = 64 << 10 // what a decompressor reads at a time
 
-	// maxWindow bounds the memory that a zstd frame may ask for. It holds every level of zstd but
-	// --ultra -21 and -22, and --long up to 25.
+	// maxWindow bounds the memory that a zstd frame or an xz file may ask for. It holds every level
+	// of zstd but --ultra -21 and -22, and --long up to 25; every level of xz but -9.
 	maxWindow = 32 << 20
 )
 
@@ -134,17 +135,6 @@ func (d decoder) Read(b []byte) (int, error) {
 	return n, explain(d.codec, err)
 }
 
-// compressions that are told from damage, to name the command that undoes them.
-var compressions = []struct {
-	magic   string
-	name    string
-	command string
-}{
-	{"\xfd7zXZ\x00", "xz", "xz -dc"},
-	{"BZh", "bzip2", "bzip2 -dc"},
-	{"\x04\x22\x4d\x18", "lz4", "lz4 -dc"},
-}
-
 // decompress finds out by its first bytes how src is compressed. It blocks until they are there.
 func decompress(src io.Reader) (decoder, error) {
 	in := bufio.NewReaderSize(src, inputSize)
@@ -165,12 +155,16 @@ func decompress(src io.Reader) (decoder, error) {
 			return decoder{}, explain("zstd", err)
 		}
 		return decoder{dec, "zstd", dec.Close}, nil
-	}
-	for _, c := range compressions {
-		if bytes.HasPrefix(head, []byte(c.magic)) {
-			return decoder{}, refusal(fmt.Sprintf("it is compressed with %s, "+
-				"which is not read here: %s FILE | dnsluice read -", c.name, c.command))
-		}
+	case bytes.HasPrefix(head, []byte(xzMagic)):
+		dec, err := newXZ(in)
+		return decoder{dec, "xz", func() {}}, explain("xz", err)
+	case bytes.HasPrefix(head, []byte{0x04, 0x22, 0x4d, 0x18}):
+		dec := lz4.NewReader(in) // its blocks have at most 4 MiB
+		err := dec.Apply(lz4.ConcurrencyOption(1))
+		return decoder{dec, "lz4", func() {}}, explain("lz4", err)
+	case bytes.HasPrefix(head, []byte("BZh")):
+		return decoder{}, refusal("it is compressed with bzip2, which is not read here: " +
+			"bzip2 -dc FILE | dnsluice read -")
 	}
 	return decoder{in, "", func() {}}, nil
 }
@@ -196,6 +190,8 @@ func explain(codec string, err error) error {
 	case errors.Is(err, zstd.ErrWindowSizeExceeded) || errors.Is(err, zstd.ErrDecoderSizeExceeded):
 		return fmt.Errorf("the zstd window is more than %d MiB: "+
 			"zstd --long=31 -dc FILE | dnsluice read -", maxWindow>>20)
+	case errors.Is(err, errDictionary) || errors.Is(err, errFilter):
+		return fmt.Errorf("%w: xz -dc FILE | dnsluice read -", err)
 	}
 	return fmt.Errorf("the %s data is corrupt: %w", codec, err)
 }

@@ -94,7 +94,7 @@ func identify(in *stream) (format, error) {
 // foreign is the error for a file that begins with b and is no capture.
 func foreign(b []byte) error {
 	return refusal(fmt.Sprintf("not a capture file, for it begins with % x (%q): pcap and pcapng are "+
-		"read, plain or compressed with gzip or zstd", b, b))
+		"read, plain or compressed with gzip, zstd, xz or lz4", b, b))
 }
 
 // pcap is the classic format: a file header, then records.

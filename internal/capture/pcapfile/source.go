@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package pcapfile is stage 1 of the path for capture files: pcap and pcapng, plain or compressed
-// with gzip or zstd, told apart by content and never by name, from a file, a named pipe, standard
-// input or any reader. It owns the bytes it lends, the file handle, and one goroutine that reads
-// ahead into a fixed ring of buffers, so that a file larger than memory works and a silent pipe
-// does not stop the lane. It drops nothing: a capture that is cut or corrupt gives every packet
+// with gzip, zstd, xz or lz4, told apart by content and never by name, from a file, a named pipe,
+// standard input or any reader. It owns the bytes it lends, the file handle, and one goroutine that
+// reads ahead into a fixed ring of buffers, so that a file larger than memory works and a silent
+// pipe does not stop the lane. It drops nothing: a capture that is cut or corrupt gives every packet
 // that is whole, then an error that says where.
 package pcapfile
 
