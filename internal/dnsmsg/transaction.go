@@ -85,6 +85,15 @@ func (t *Transaction) Main() *Message {
 	return t.Query
 }
 
+// Asked returns the message that has the question: the main one, or the query when the response
+// leaves it out.
+func (t *Transaction) Asked() *Message {
+	if m := t.Main(); t.Query == nil || len(m.Questions) > 0 {
+		return m
+	}
+	return t.Query
+}
+
 // Messages returns how many messages are in the transaction.
 func (t *Transaction) Messages() uint64 {
 	n := uint64(t.Retransmits)

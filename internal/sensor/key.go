@@ -81,13 +81,3 @@ func (k *keyer) of(m, asked *dnsmsg.Message) []byte {
 	k.buf = key
 	return key
 }
-
-// ofTransaction returns the key of the record of t, whose question may be the query's alone.
-func (k *keyer) ofTransaction(t *dnsmsg.Transaction) []byte {
-	m := t.Main()
-	asked := m
-	if t.Query != nil && len(m.Questions) == 0 {
-		asked = t.Query
-	}
-	return k.of(m, asked)
-}

@@ -122,14 +122,15 @@ func TestKeysHaveTheTextOfTheirFields(t *testing.T) {
 		{SensorName, "ns1", "ns1", "ns1"},
 	} {
 		k := newKeyer(tt.key, "ns1")
-		got := []string{string(k.of(query, query)), string(k.of(response, response)), string(k.ofTransaction(pair))}
+		got := []string{string(k.of(query, query)), string(k.of(response, response)),
+			string(k.of(pair.Main(), pair.Asked()))}
 		if want := []string{tt.ofQuery, tt.ofResponse, tt.of}; !slices.Equal(got, want) {
 			t.Errorf("%s: %q, want %q", tt.key, got, want)
 		}
 		if parsed, err := ParseKey(tt.key.String()); parsed != tt.key || err != nil {
 			t.Errorf("%s: %v, %v", tt.key, parsed, err)
 		}
-		if n := testing.AllocsPerRun(100, func() { k.ofTransaction(pair) }); n != 0 {
+		if n := testing.AllocsPerRun(100, func() { k.of(pair.Main(), pair.Asked()) }); n != 0 {
 			t.Errorf("%s: %v allocations", tt.key, n)
 		}
 	}

@@ -132,7 +132,7 @@ func (l *lane) message(m *dnsmsg.Message) {
 // transaction takes a transaction from the matcher to the outlet.
 func (l *lane) transaction(t *dnsmsg.Transaction) {
 	l.seq++
-	if value := l.out.Value(t.Main().Time, l.key.ofTransaction(t)); value != nil {
+	if value := l.out.Value(t.Main().Time, l.key.of(t.Main(), t.Asked())); value != nil {
 		l.out.Commit(l.encoder.AppendTransaction(value, l.seq, t))
 	}
 }

@@ -29,10 +29,7 @@ func appendPairing(dst []byte, t *dnsmsg.Transaction) []byte {
 // appendQuery appends the question, which a response may leave to its query, and what only the
 // query has.
 func (e *Encoder) appendQuery(dst []byte, t *dnsmsg.Transaction) []byte {
-	asked := t.Main()
-	if t.Query != nil && len(asked.Questions) == 0 {
-		asked = t.Query
-	}
+	asked := t.Asked()
 	dst = e.appendQuestions(dst, asked)
 	if asked != t.Main() {
 		e.ownerAt = -1 // it is of another message
