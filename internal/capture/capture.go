@@ -55,6 +55,21 @@ type Stats struct {
 	Ended       [NumEnds]uint64 // of them, those that are over, by how they ended
 }
 
+// Add adds the counters of another source.
+func (s *Stats) Add(o Stats) {
+	s.Received += o.Received
+	s.Read += o.Read
+	s.KernelDropped += o.KernelDropped
+	s.Discarded += o.Discarded
+	s.Bytes += o.Bytes
+	s.Reopened += o.Reopened
+	s.Frozen += o.Frozen
+	s.Connections += o.Connections
+	for e, n := range o.Ended {
+		s.Ended[e] += n
+	}
+}
+
 // End is how a connection ended. The set is closed and small, so that an End indexes an array of
 // counters.
 type End uint8

@@ -44,6 +44,32 @@ type TCPCounters struct {
 	Streams  uint64 // streams remembered now
 }
 
+// Add adds the counters of another decoder.
+func (c *Counters) Add(o Counters) {
+	c.Packets += o.Packets
+	c.Carried += o.Carried
+	c.Held += o.Held
+	for r, n := range o.Dropped {
+		c.Dropped[r] += n
+	}
+	for k, n := range o.Tunnels {
+		c.Tunnels[k] += n
+	}
+	c.Fragments.Completed += o.Fragments.Completed
+	c.Fragments.Duplicated += o.Fragments.Duplicated
+	c.Fragments.Overlapped += o.Fragments.Overlapped
+	c.TCP.Overlaps += o.TCP.Overlaps
+	c.TCP.Gaps += o.TCP.Gaps
+	c.TCP.GapBytes += o.TCP.GapBytes
+	c.TCP.Resyncs += o.TCP.Resyncs
+	c.TCP.Forgot += o.TCP.Forgot
+	c.TCP.Streams += o.TCP.Streams
+	c.Messages += o.Messages
+	for r, n := range o.Malformed {
+		c.Malformed[r] += n
+	}
+}
+
 // addTCP adds what became of the packets that the streams held.
 func (c *Counters) addTCP(s tcpstream.Stats) {
 	c.Held += s.Held

@@ -14,33 +14,7 @@ import (
 // sum adds up what the lanes counted.
 func sum(lanes []*lane) (t tally) {
 	for _, l := range lanes {
-		c := l.count()
-		t.capture = add(t.capture, c.capture)
-		t.records += c.records
-		t.decode.Packets += c.decode.Packets
-		t.decode.Carried += c.decode.Carried
-		t.decode.Held += c.decode.Held
-		t.decode.Messages += c.decode.Messages
-		t.decode.Fragments.Completed += c.decode.Fragments.Completed
-		t.decode.Fragments.Duplicated += c.decode.Fragments.Duplicated
-		t.decode.Fragments.Overlapped += c.decode.Fragments.Overlapped
-		t.decode.TCP.Overlaps += c.decode.TCP.Overlaps
-		t.decode.TCP.Gaps += c.decode.TCP.Gaps
-		t.decode.TCP.GapBytes += c.decode.TCP.GapBytes
-		t.decode.TCP.Resyncs += c.decode.TCP.Resyncs
-		t.decode.TCP.Forgot += c.decode.TCP.Forgot
-		t.decode.TCP.Streams += c.decode.TCP.Streams
-		for k, n := range c.decode.Tunnels {
-			t.decode.Tunnels[k] += n
-		}
-		t.match.Add(c.match)
-		t.matching = t.matching || c.matching
-		for r, n := range c.decode.Dropped {
-			t.decode.Dropped[r] += n
-		}
-		for r, n := range c.decode.Malformed {
-			t.decode.Malformed[r] += n
-		}
+		t.add(l.count())
 	}
 	return t
 }

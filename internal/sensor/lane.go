@@ -67,6 +67,15 @@ type tally struct {
 	matching bool // there is a matcher, and its counters mean something
 }
 
+// add adds the tally of another lane.
+func (t *tally) add(o tally) {
+	t.capture.Add(o.capture)
+	t.decode.Add(o.decode)
+	t.match.Add(o.match)
+	t.records += o.records
+	t.matching = t.matching || o.matching
+}
+
 // run reads all sources to their ends. A source that fails does not keep the lane from reading
 // the others; the errors of all are returned together.
 func (l *lane) run() error {
@@ -168,7 +177,7 @@ func (l *lane) end(src capture.Source) error {
 	l.publish()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tally.capture = add(l.tally.capture, src.Stats())
+	l.tally.capture.Add(src.Stats())
 	l.source = nil
 	return err
 }
@@ -189,22 +198,7 @@ func (l *lane) count() tally {
 	defer l.mu.Unlock()
 	t := l.tally
 	if l.source != nil {
-		t.capture = add(t.capture, l.source.Stats())
+		t.capture.Add(l.source.Stats())
 	}
 	return t
-}
-
-func add(a, b capture.Stats) capture.Stats {
-	a.Received += b.Received
-	a.Read += b.Read
-	a.KernelDropped += b.KernelDropped
-	a.Discarded += b.Discarded
-	a.Bytes += b.Bytes
-	a.Reopened += b.Reopened
-	a.Frozen += b.Frozen
-	a.Connections += b.Connections
-	for e, n := range b.Ended {
-		a.Ended[e] += n
-	}
-	return a
 }
