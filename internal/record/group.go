@@ -188,16 +188,3 @@ func (s *Splitter) sort(from []source, partitions int32) error {
 	}
 	return nil
 }
-
-// partition returns where the record belongs, Anywhere without a key.
-func (f frame) partition(partitions int32) (int32, error) {
-	r := reader{f.rest}
-	n := unzigzag(r.uvarint())
-	switch {
-	case n > int64(len(r.b)) || n < -1:
-		return 0, errMalformed
-	case n < 0:
-		return Anywhere, nil
-	}
-	return Partition(r.b[:n], partitions), nil
-}

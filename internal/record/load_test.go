@@ -152,6 +152,61 @@ func TestLoadingDoesNotAllocate(t *testing.T) {
 	}
 }
 
+// TestARecordThatIsMalformedIsFoundByAllWhoReadIt has a batch of one uncompressed record. A wrong
+// number alone is no affair of those who number records anew.
+func TestARecordThatIsMalformedIsFoundByAllWhoReadIt(t *testing.T) {
+	p := NewPool(1, 10_000)
+	s, err := NewSplitter(None, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, tt := range map[string]struct {
+		record string // after its length
+		length byte   // 0: that of record
+
+		each, single, group bool // it can be read by
+		value               string
+	}{
+		"with a key":                    {"\x00\x00\x00\x02k\x04ab\x00", 0, true, true, true, "ab"},
+		"without a key":                 {"\x00\x00\x00\x01\x04ab\x00", 0, true, true, true, "ab"},
+		"with another number":           {"\x00\x00\x02\x01\x04ab\x00", 0, false, true, true, "ab"},
+		"longer than the batch":         {"\x00\x00\x00\x01\x04ab\x00", 18, false, false, false, ""},
+		"of length -1":                  {"\x00\x00\x00\x01\x04ab\x00", 1, false, false, false, ""},
+		"with no more than numbers":     {"\x00\x00\x00", 0, false, false, false, ""},
+		"with a number that has no end": {"\x00\x00\xff\xff", 0, false, false, false, ""},
+		"with a key beyond its end":     {"\x00\x00\x00\x40k\x04ab", 0, false, false, false, ""},
+		"with a key of length -2":       {"\x00\x00\x00\x03\x04ab\x00", 0, false, false, false, ""},
+		"with a value beyond its end":   {"\x00\x00\x00\x01\x40ab", 0, false, false, true, ""},
+		"with a value of length -2":     {"\x00\x00\x00\x01\x03ab", 0, false, false, true, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := p.TryGet()
+			defer p.Put(b)
+			length := tt.length
+			if length == 0 {
+				length = byte(2 * len(tt.record)) // as a zigzag varint
+			}
+			b.buf, b.count = append(append(b.buf, length), tt.record...), 1
+			b.seal(None)
+			var each []byte
+			err := Each(b.Bytes(), func(_ int64, value []byte) error {
+				each = bytes.Clone(value)
+				return nil
+			})
+			if tt.each != (err == nil) || tt.each && string(each) != tt.value {
+				t.Errorf("each: %q, %v", each, err)
+			}
+			single, err := s.Single(b)
+			if tt.single != (err == nil) || string(single) != tt.value {
+				t.Errorf("single: %q, %v", single, err)
+			}
+			if err := s.Group(b, 3); tt.group != (err == nil) {
+				t.Errorf("group: %v", err)
+			}
+		})
+	}
+}
+
 func FuzzEach(f *testing.F) {
 	for _, codec := range codecs {
 		p := NewPool(1, 10_000)

@@ -36,41 +36,85 @@ func Each(sealed []byte, yield func(ms int64, value []byte) error) error {
 	if err != nil {
 		return fmt.Errorf("%w: %s: %w", ErrNotSealed, h.Codec, err)
 	}
-	r := fields{plain}
 	for i := range h.Records {
-		size := r.varint()
-		if size < 0 || size > int64(len(r.rest)) {
-			return fmt.Errorf("%w: record %d of %d: length %d in %d bytes", ErrNotSealed, i,
-				h.Records, size, len(r.rest))
+		var value []byte
+		f, err := parseFrame(plain)
+		if err == nil {
+			value, err = f.value()
 		}
-		one := fields{r.take(size)}
-		one.take(1) // attributes
-		ms := h.First + one.varint()
-		offset := one.varint()
-		one.take(one.varint()) // key
-		value := one.take(one.varint())
-		if one.rest == nil || offset != int64(i) {
+		if err != nil || f.offset != int64(i) {
 			return fmt.Errorf("%w: record %d of %d is malformed", ErrNotSealed, i, h.Records)
 		}
-		if err := yield(ms, value); err != nil {
+		plain = plain[f.size:]
+		if err := yield(h.First+f.delta, value); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// frame is one record in the records of a batch.
+type frame struct {
+	size   int    // in all
+	delta  int64  // of its time stamp
+	offset int64  // its number in the batch
+	rest   []byte // from the key length on
+}
+
+// parseFrame returns the first record of src.
+func parseFrame(src []byte) (frame, error) {
+	all := fields{src}
+	length := all.varint()
+	if length < 3 || length > int64(len(all.rest)) {
+		return frame{}, errMalformed
+	}
+	f := frame{size: len(src) - len(all.rest) + int(length)}
+	one := fields{all.rest[1:length]} // without the attributes, of which none are defined
+	f.delta = one.varint()
+	f.offset = one.varint()
+	f.rest = one.rest
+	if len(f.rest) == 0 {
+		return frame{}, errMalformed
+	}
+	return f, nil
+}
+
+// value returns the value of the record, borrowed.
+func (f frame) value() ([]byte, error) {
+	r := fields{f.rest}
+	r.take(r.varint()) // key
+	value := r.take(r.varint())
+	if r.rest == nil {
+		return nil, errMalformed
+	}
+	return value, nil
+}
+
+// partition returns where the record belongs, Anywhere without a key.
+func (f frame) partition(partitions int32) (int32, error) {
+	r := fields{f.rest}
+	switch n := r.varint(); {
+	case n > int64(len(r.rest)) || n < -1:
+		return 0, errMalformed
+	case n < 0:
+		return Anywhere, nil
+	default:
+		return Partition(r.rest[:n], partitions), nil
+	}
+}
+
 // fields reads the fields of a record. rest is nil once one did not fit, and stays so.
 type fields struct{ rest []byte }
 
-// varint reads a zigzag varint, which is what encoding/binary calls a signed one.
+// varint reads a zigzag varint, as binary.Varint does, which calls what is inlined here.
 func (f *fields) varint() int64 {
-	v, n := binary.Varint(f.rest)
+	v, n := binary.Uvarint(f.rest)
 	if n <= 0 {
 		f.rest = nil
 		return 0
 	}
 	f.rest = f.rest[n:]
-	return v
+	return unzigzag(v)
 }
 
 // take reads n bytes. A length of -1 means null (KIP-98), which is read as nothing.

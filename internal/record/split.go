@@ -116,15 +116,8 @@ func (s *Splitter) Single(b *Batch) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := reader{f.rest}
-	if key := unzigzag(r.uvarint()); key > 0 {
-		r.skip(key)
-	}
-	length := unzigzag(r.uvarint())
-	if length < 0 || int64(len(r.b)) < length {
-		return nil, errMalformed
-	}
-	return bytes.Clone(r.b[:length]), nil
+	value, err := f.value()
+	return bytes.Clone(value), err
 }
 
 // measure finds where the second half of the records in s.raw begins, and describes the first.
@@ -213,46 +206,6 @@ func (s *Splitter) seal(out []byte, p *part, records []byte) ([]byte, error) {
 	b.seal(codec)
 	return out, nil
 }
-
-// frame is one record in the records of a batch.
-type frame struct {
-	size  int    // in all
-	delta int64  // of its time stamp
-	rest  []byte // from the key length on
-}
-
-func parseFrame(src []byte) (frame, error) {
-	r := reader{src}
-	length := unzigzag(r.uvarint())
-	head := len(src) - len(r.b)
-	if length < 3 || int64(len(r.b)) < length {
-		return frame{}, errMalformed
-	}
-	r.b = r.b[1:length] // without the attributes, of which none are defined
-	f := frame{size: head + int(length)}
-	f.delta = unzigzag(r.uvarint())
-	r.uvarint() // the offset
-	f.rest = r.b
-	if len(f.rest) == 0 {
-		return frame{}, errMalformed
-	}
-	return f, nil
-}
-
-// reader reads varints; at the end, or after a malformed one, it has nothing left.
-type reader struct{ b []byte }
-
-func (r *reader) uvarint() uint64 {
-	v, n := binary.Uvarint(r.b)
-	if n <= 0 {
-		r.b = nil
-		return 0
-	}
-	r.b = r.b[n:]
-	return v
-}
-
-func (r *reader) skip(n int64) { r.b = r.b[min(n, int64(len(r.b))):] }
 
 // open decompresses the records of the current part of b into s.raw.
 func (s *Splitter) open(b *Batch) error {
