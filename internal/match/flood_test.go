@@ -232,3 +232,9 @@ func BenchmarkUnanswered(b *testing.B) {
 		m.Message(f.next())
 	}
 }
+
+// size returns the bytes of the table's memory.
+func (t *table) size() int {
+	return len(t.index)*slotSize + len(t.entries)*entrySize + len(t.cells.data) +
+		4*len(t.cells.next)
+}

@@ -228,9 +228,3 @@ func (t *table) due(now int64) uint32 {
 	}
 	return none
 }
-
-// size returns the bytes of the table's memory.
-func (t *table) size() int {
-	return len(t.index)*slotSize + len(t.entries)*entrySize + len(t.cells.data) +
-		4*len(t.cells.next)
-}

@@ -27,11 +27,10 @@ func (m *Matcher) view(t *table, i uint32) *dnsmsg.Message {
 }
 
 // The parts of a question and of a record that have a fixed length (RFC 1035, sections 4.1.2 and
-// 4.1.3), and the type of OPT records (RFC 6891, section 6.1.1).
+// 4.1.3).
 const (
 	questionFixed = 4
 	recordFixed   = 10
-	typeOPT       = 41
 )
 
 // walk fills Questions, RRs and OPT out of Wire and the counts of the header, for a message that
@@ -67,7 +66,7 @@ func walk(m *dnsmsg.Message) {
 				Len:     binary.BigEndian.Uint16(w[8:]),
 				Section: dnsmsg.Section(section),
 			}
-			if rr.Type == typeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
+			if rr.Type == dnsmsg.TypeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
 				m.OPT = len(m.RRs)
 			}
 			m.RRs = append(m.RRs, rr)
