@@ -82,7 +82,7 @@ func TestKeysAreGivenToFieldsThatAreWritten(t *testing.T) {
 	text := strings.Join(strings.Fields(b.String()), " ")
 	for _, want := range []string{
 		"keyV = `\"v\":`", "keySensor = `,\"sensor\":`", "keyRrName = `\"name\":`",
-		"keyRrTtl = `,\"ttl\":`", "keyEdnsEdeCode = `\"code\":`",
+		"keyRrTtl = `,\"ttl\":`", "keyEdeCode = `\"code\":`",
 	} {
 		if strings.Count(text, want) != 1 {
 			t.Errorf("%s is there %d times", want, strings.Count(text, want))

@@ -85,12 +85,12 @@ func appendEDE(dst []byte, e dnsmsg.EDNS) []byte {
 		if len(dst) > first {
 			dst = append(dst, ',')
 		}
-		dst = appendUint(append(dst, `{`+keyEdnsEdeCode...), uint64(info))
+		dst = appendUint(append(dst, `{`+keyEdeCode...), uint64(info))
 		if name := dnsmsg.EDEName(info); name != "" {
-			dst = append(append(append(dst, keyEdnsEdeName+`"`...), name...), '"')
+			dst = append(append(append(dst, keyEdeName+`"`...), name...), '"')
 		}
 		if len(extra) > 0 {
-			dst = append(appendUTF8(append(dst, keyEdnsEdeText+`"`...), extra), '"')
+			dst = append(appendUTF8(append(dst, keyEdeText+`"`...), extra), '"')
 		}
 		dst = append(dst, '}')
 	}
@@ -125,9 +125,9 @@ func appendOthers(dst []byte, e dnsmsg.EDNS, o *encode.Options) []byte {
 		if len(dst) > first {
 			dst = append(dst, ',')
 		}
-		dst = appendUint(append(dst, `{`+keyEdnsOptionCode...), uint64(code))
-		dst = dnsmsg.AppendOption(append(dst, keyEdnsOptionName+`"`...), code)
-		dst = append(dst, `"`+keyEdnsOptionData+`"`...)
+		dst = appendUint(append(dst, `{`+keyOptionCode...), uint64(code))
+		dst = dnsmsg.AppendOption(append(dst, keyOptionName+`"`...), code)
+		dst = append(dst, `"`+keyOptionData+`"`...)
 		from := len(dst)
 		dst = append(escape(dnsmsg.AppendOptionData(dst, code, data), from), `"}`...)
 	}

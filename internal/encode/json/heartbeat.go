@@ -27,9 +27,9 @@ func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) [
 	}
 	dst = appendLanes(dst, h.Lanes)
 	if h.Spool != nil {
-		dst = append(dst, keyHeartbeatSpool+`{`+keyHeartbeatSpoolRecords...)
+		dst = append(dst, keyHeartbeatSpool+`{`+keySpoolRecords...)
 		dst = appendUint(dst, h.Spool.Records)
-		dst = appendUint(append(dst, keyHeartbeatSpoolDropped...), h.Spool.Dropped)
+		dst = appendUint(append(dst, keySpoolDropped...), h.Spool.Dropped)
 		dst = append(dst, '}')
 	}
 	return append(dst, `}}`...)
@@ -55,10 +55,10 @@ func appendTotals(dst []byte, t encode.Totals) []byte {
 func appendDrops(dst []byte, drops []encode.Drop) []byte {
 	dst = append(dst, keyHeartbeatDrops+`[`...)
 	for i, d := range drops {
-		dst = append(dst, separator(i)+`{`+keyHeartbeatDropsStage...)
+		dst = append(dst, separator(i)+`{`+keyDropsStage...)
 		dst = appendQuoted(dst, d.Stage)
-		dst = appendQuoted(append(dst, keyHeartbeatDropsReason...), d.Reason)
-		dst = appendUint(append(dst, keyHeartbeatDropsCount...), d.Count)
+		dst = appendQuoted(append(dst, keyDropsReason...), d.Reason)
+		dst = appendUint(append(dst, keyDropsCount...), d.Count)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')
@@ -67,10 +67,10 @@ func appendDrops(dst []byte, drops []encode.Drop) []byte {
 func appendLanes(dst []byte, lanes []encode.Lane) []byte {
 	dst = append(dst, keyHeartbeatLanes+`[`...)
 	for i, l := range lanes {
-		dst = append(dst, separator(i)+`{`+keyHeartbeatLanesLane...)
+		dst = append(dst, separator(i)+`{`+keyLanesLane...)
 		dst = appendUint(dst, l.Lane)
-		dst = appendUint(append(dst, keyHeartbeatLanesSeq...), l.Seq)
-		dst = appendUint(append(dst, keyHeartbeatLanesDropped...), l.Dropped)
+		dst = appendUint(append(dst, keyLanesSeq...), l.Seq)
+		dst = appendUint(append(dst, keyLanesDropped...), l.Dropped)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')

@@ -4,7 +4,7 @@
 
 package json
 
-// The keys of a record.
+// The keys of Record.
 const (
 	keyV               = `"v":`
 	keySensor          = `,"sensor":`
@@ -76,7 +76,7 @@ const (
 	keyHeartbeat       = `,"heartbeat":`
 )
 
-// The keys of an object in policy.
+// The keys of Record.Policy.
 const (
 	keyPolicyType   = `"type":`
 	keyPolicyRule   = `,"rule":`
@@ -85,14 +85,28 @@ const (
 	keyPolicyValue  = `,"value":`
 )
 
-// The keys of an object in questions.
+// The keys of Record.Question.
 const (
 	keyQuestionName  = `"name":`
 	keyQuestionType  = `,"type":`
 	keyQuestionClass = `,"class":`
 )
 
-// The keys of an object in query_edns.
+// The keys of Record.ExtendedError.
+const (
+	keyEdeCode = `"code":`
+	keyEdeName = `,"name":`
+	keyEdeText = `,"text":`
+)
+
+// The keys of Record.Option.
+const (
+	keyOptionCode = `"code":`
+	keyOptionName = `,"name":`
+	keyOptionData = `,"data":`
+)
+
+// The keys of Record.EDNS.
 const (
 	keyEdnsVersion  = `"version":`
 	keyEdnsUdpSize  = `,"udp_size":`
@@ -107,21 +121,7 @@ const (
 	keyEdnsRest     = `,"rest":`
 )
 
-// The keys of an object in ede.
-const (
-	keyEdnsEdeCode = `"code":`
-	keyEdnsEdeName = `,"name":`
-	keyEdnsEdeText = `,"text":`
-)
-
-// The keys of an object in options.
-const (
-	keyEdnsOptionCode = `"code":`
-	keyEdnsOptionName = `,"name":`
-	keyEdnsOptionData = `,"data":`
-)
-
-// The keys of an object in query_answers.
+// The keys of Record.RR.
 const (
 	keyRrName  = `"name":`
 	keyRrType  = `,"type":`
@@ -130,14 +130,34 @@ const (
 	keyRrData  = `,"data":`
 )
 
-// The keys of an object in malformed.
+// The keys of Record.Malformed.
 const (
 	keyMalformedReason = `"reason":`
 	keyMalformedOffset = `,"offset":`
 	keyMalformedBytes  = `,"bytes":`
 )
 
-// The keys of an object in heartbeat.
+// The keys of Record.Drop.
+const (
+	keyDropsStage  = `"stage":`
+	keyDropsReason = `,"reason":`
+	keyDropsCount  = `,"count":`
+)
+
+// The keys of Record.Lane.
+const (
+	keyLanesLane    = `"lane":`
+	keyLanesSeq     = `,"seq":`
+	keyLanesDropped = `,"dropped":`
+)
+
+// The keys of Record.Spool.
+const (
+	keySpoolRecords = `"records":`
+	keySpoolDropped = `,"dropped":`
+)
+
+// The keys of Record.Heartbeat.
 const (
 	keyHeartbeatLast         = `"last":`
 	keyHeartbeatIntervalMs   = `,"interval_ms":`
@@ -153,24 +173,4 @@ const (
 	keyHeartbeatDrops        = `,"drops":`
 	keyHeartbeatLanes        = `,"lanes":`
 	keyHeartbeatSpool        = `,"spool":`
-)
-
-// The keys of an object in drops.
-const (
-	keyHeartbeatDropsStage  = `"stage":`
-	keyHeartbeatDropsReason = `,"reason":`
-	keyHeartbeatDropsCount  = `,"count":`
-)
-
-// The keys of an object in lanes.
-const (
-	keyHeartbeatLanesLane    = `"lane":`
-	keyHeartbeatLanesSeq     = `,"seq":`
-	keyHeartbeatLanesDropped = `,"dropped":`
-)
-
-// The keys of an object in spool.
-const (
-	keyHeartbeatSpoolRecords = `"records":`
-	keyHeartbeatSpoolDropped = `,"dropped":`
 )
