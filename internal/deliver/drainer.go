@@ -78,11 +78,12 @@ func (r *drainer) drain(ctx context.Context) {
 			continue
 		}
 		wait := emptyPause
-		if !errors.Is(err, ErrSpoolEmpty) {
+		if errors.Is(err, ErrSpoolEmpty) {
+			r.d.nothingOnDisk()
+		} else { // what is there now may be read later, or be counted as corrupt: it is awaited
 			wait = pause.next()
 			r.d.log.Warn("deliver: the spool cannot be read", "error", err)
 		}
-		r.d.nothingOnDisk()
 		if !sleep(ctx, wait) {
 			return
 		}

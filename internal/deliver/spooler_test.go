@@ -534,3 +534,31 @@ func TestAMistakeInTheSpoolCostsNothing(t *testing.T) {
 		}
 	})
 }
+
+// TestARunOverFilesWaitsForADiskThatCannotBeRead has records of an earlier run on a disk that
+// fails for a while: they are there, so the run is not over.
+func TestARunOverFilesWaitsForADiskThatCannotBeRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 1, 8)
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 10)
+		in.Close()
+		r.d.Finish()
+		r.cancel()
+		<-r.done
+		if n := r.settled(); n.Spooled != 100 {
+			t.Fatalf("%+v", n)
+		}
+		again := s.reopen()
+		again.blind = errDisk
+		next := r.restart(again)
+		time.AfterFunc(time.Minute, func() { // virtual
+			again.set(func(s *memorySpool) { s.blind = nil })
+		})
+		if n := next.finish(next.d.FileIntake(next.hard)); n.Replayed != 100 {
+			t.Errorf("the run ended with %d records on disk: %+v", again.Stats().Records, n)
+		}
+	})
+}
