@@ -293,9 +293,14 @@ func (d *Delivery) isOver() bool {
 }
 
 // redate moves the time stamps of a batch that has left the window of Intake.look since its records
-// were put into it: it aged on disk, or the clock was set. It is moved as a whole.
-func (d *Delivery) redate(b *record.Batch) {
-	now := time.Now()
+// were put into it: it aged on disk, or the clock was set; or that a broker wants moved. It is moved
+// as a whole. p.mu is held.
+func (d *Delivery) redate(p *parcel) {
+	now, b := time.Now(), p.batch
+	if p.moved { // and counted
+		b.Redate(now.UnixMilli())
+		return
+	}
 	newest := time.UnixMilli(b.Newest())
 	old := d.cfg.TimestampMaxAge > 0 && now.Sub(newest) > d.cfg.TimestampMaxAge
 	if !old && newest.Sub(now) <= maxAhead {

@@ -29,6 +29,8 @@ type cluster struct {
 	requests int // calls of Produce
 
 	limit  int             // bytes of a batch; 0 is any number
+	keeps  time.Duration   // a time stamp may be older than the broker's clock by that; 0 is any age
+	behind time.Duration   // the broker's clock, which no time stamp may be an hour ahead of
 	poison map[uint64]bool // values that are refused
 	panics int             // how many requests panic
 	delay  time.Duration   // before each answer
@@ -44,6 +46,8 @@ type partitionLog struct {
 	values   []uint64
 	producer map[int64]producerState
 	limit    *int
+	keeps    *time.Duration
+	behind   *time.Duration
 	poison   *map[uint64]bool
 	newest   int64 // ms, of the last batch
 
@@ -71,6 +75,7 @@ func newCluster(t *testing.T, partitions int) *cluster {
 		c.logs[i].producer = map[int64]producerState{}
 		c.logs[i].seen = map[int64]bool{}
 		c.logs[i].limit, c.logs[i].poison = &c.limit, &c.poison
+		c.logs[i].keeps, c.logs[i].behind = &c.keeps, &c.behind
 	}
 	return c
 }
@@ -147,6 +152,18 @@ func (l *partitionLog) append(t *testing.T, batch []byte) error {
 	id, first, n := int64(be.Uint64(batch[43:])), int32(be.Uint32(batch[53:])), int(be.Uint32(batch[57:]))
 	if *l.limit > 0 && len(batch) > *l.limit {
 		return &Fault{State: RejectedState, Verdict: Rejected, Reason: TooLarge, Err: errors.New("MESSAGE_TOO_LARGE")}
+	}
+	now, untimely := time.Now().Add(-*l.behind), false
+	if err := record.Each(batch, func(ms int64, _ []byte) error {
+		age := now.Sub(time.UnixMilli(ms))
+		untimely = untimely || age < -time.Hour || *l.keeps > 0 && age > *l.keeps
+		return nil
+	}); err != nil {
+		t.Error(err)
+	}
+	if untimely {
+		return &Fault{State: RejectedState, Verdict: Rejected, Reason: RejectedByBroker, Time: true,
+			Err: errors.New("INVALID_TIMESTAMP")}
 	}
 	values := valuesOf(t, batch)
 	for _, v := range values {

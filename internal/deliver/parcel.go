@@ -35,6 +35,7 @@ type parcel struct {
 	sealed bool
 	busy   bool    // a request reads the batch
 	sent   bool    // a partition may have the current part, or may yet get it
+	moved  bool    // a broker refused the time stamps of the current part: it is sent with those of now
 	frames []frame // on disk, in the order of the records
 }
 
@@ -134,7 +135,7 @@ func (d *Delivery) advance(p *parcel, account func(c *Counters, records uint64))
 	case fromEarlier:
 	}
 	d.mu.Unlock()
-	p.sent, p.busy = false, false
+	p.sent, p.busy, p.moved = false, false, false
 	p.spent(n, d.cfg.Spool)
 	if p.batch.Next() {
 		return true

@@ -77,6 +77,7 @@ type Fault struct {
 	State   State   // what the sensor as a whole is in, because of it
 	Verdict Verdict // what becomes of the batch
 	Reason  Reason  // why the batch is dropped, if the verdict is Rejected
+	Time    bool    // it is rejected for its time stamps; with others it may be taken
 	Where   string  // broker, or what else was asked
 	Err     error
 }

@@ -81,6 +81,31 @@ func (w *worker) refused(fault *Fault) (keep bool) {
 	return w.d.drop(w.parcel, fault.Reason)
 }
 
+// untimely says what is to be done about a batch that was refused for its time stamps. They are no
+// reason to drop a record: the time of its packet is in its value. So it is sent again with the time
+// of now, under its sequence, for if it is there by an attempt without an answer it is a repetition
+// still. Its records are apart as before: if it is refused once more, it is split. A single record
+// of now is refused only where clocks disagree, or the topic allows next to nothing, and waits.
+func (w *worker) untimely(fault *Fault) (f *Fault, again bool) {
+	p := w.parcel
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.batch == nil { // the spooler was faster, as the next attempt finds out
+		return fault, true
+	}
+	w.stamped = false
+	switch {
+	case !p.moved:
+		w.d.refusal(fault)
+		w.d.count(func(c *Counters) { c.Failed++; c.Redated += uint64(p.batch.Records()) })
+		p.moved = true
+		return fault, true
+	case p.batch.Records() == 1:
+		fault = &Fault{State: ClockWrong, Verdict: Unsent, Where: fault.Where, Err: fault.Err}
+	}
+	return fault, false
+}
+
 // division is what became of a batch that was refused.
 type division uint8
 
@@ -110,7 +135,7 @@ func (w *worker) divide(fault *Fault) division {
 		w.bury(p.batch, fault, err)
 		return buried
 	}
-	if p.sent = false; sent {
+	if p.sent, p.moved = false, false; sent {
 		w.d.count(func(c *Counters) { c.Redelivered += records })
 	}
 	return divided

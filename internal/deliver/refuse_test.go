@@ -3,6 +3,7 @@
 package deliver
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"os"
 	"path/filepath"
@@ -263,6 +264,69 @@ func TestADeadLetterFileThatCannotBeOpenedLosesOnlyLetters(t *testing.T) {
 		in := r.d.LiveIntake()
 		r.put(in, 10)
 		if n := r.finish(in); n.Acknowledged != 9 || n.Dropped[RejectedByBroker] != 1 || n.DeadLetters != 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// What a topic allows (message.timestamp.before.max.ms) may be less than what the sensor does.
+func TestABatchIsMovedToNowWhenABrokerRefusesItsTimeStamps(t *testing.T) {
+	for name, ages := range map[string][]time.Duration{
+		"all alike":  {2 * time.Hour},
+		"far apart":  {2 * time.Hour, 0},
+		"old behind": {0, 2 * time.Hour, 20 * time.Minute, 3 * time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t, 2, 8)
+				r.c.keeps = time.Hour
+				r.run()
+				in := r.d.LiveIntake()
+				for i := range 64 {
+					v := in.Value(time.Now().Add(-ages[i%len(ages)]).UnixNano(), nil)
+					in.Commit(binary.BigEndian.AppendUint64(v, r.next))
+					r.next++
+				}
+				n := r.finish(in)
+				r.check(n)
+				if n.Acknowledged != 64 || n.Redated < 64 || n.Redelivered != 0 || n.DeadLetters != 0 {
+					t.Errorf("%+v", n)
+				}
+				if len(ages) == 1 && (n.Redated != 64 || n.Split != 0) {
+					t.Errorf("moved at once: %+v", n)
+				}
+			})
+		})
+	}
+}
+
+// The clock of the sensor, or of the broker, is two hours wrong, and later right.
+func TestRecordsWaitWhileClocksDisagree(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 8)
+		r.c.behind = 2 * time.Hour
+		r.run()
+		in := r.d.LiveIntake()
+		r.put(in, 100)
+		in.Flush()
+		time.Sleep(time.Minute) // virtual
+		n := r.d.Counters()
+		if n.Held != 100 || n.Acknowledged != 0 || n.Redated > 1000 {
+			t.Errorf("%+v", n)
+		}
+		if s := r.d.Status(); s.State != ClockWrong || !strings.Contains(s.LastError, "INVALID_TIMESTAMP") {
+			t.Errorf("%+v", s)
+		}
+		r.c.mu.Lock()
+		r.c.behind = 0
+		r.c.mu.Unlock()
+		time.Sleep(6 * time.Second) // virtual
+		if n := r.d.Counters(); n.Held != 0 {
+			t.Errorf("%+v", n)
+		}
+		n = r.finish(in)
+		r.check(n)
+		if n.Acknowledged != 100 || n.Redelivered != 0 {
 			t.Errorf("%+v", n)
 		}
 	})

@@ -21,6 +21,7 @@ const (
 	NoLeaderState     State = "no_leader"           // partitions without a leader
 	Throttled         State = "throttled"           // a broker asks for pauses: a quota
 	BrokerError       State = "broker_error"        // the broker answers with an error it may get over
+	ClockWrong        State = "clock_wrong"         // the broker refuses records of this very moment
 	RejectedState     State = "rejected"            // records that no broker will take were dropped
 	Spooling          State = "spooling"            // records wait on disk, and are delivered from there
 	DiskFull          State = "disk_full"           // the spool cannot be written
@@ -46,6 +47,7 @@ var advice = map[State]string{
 	NoLeaderState:     "partitions have no leader: bring their brokers back",
 	Throttled:         "a broker asks for pauses because of a quota: raise producer_byte_rate for this user or client id",
 	BrokerError:       "the brokers answer with an error: see their logs",
+	ClockWrong:        "the brokers refuse even records with the time of now: set the clocks of this machine and of the brokers; the records wait",
 	RejectedState:     "brokers refused batches for good; their records were dropped and counted",
 	Spooling:          "records wait on disk and are delivered from there, oldest first, beside live traffic",
 	DiskFull:          "the spool cannot be written, so records wait in memory alone: free or mend its disk",

@@ -33,8 +33,11 @@ func (d *Delivery) refusal(f *Fault) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if now.Sub(d.health.refused) > d.health.recent {
-		d.log.Warn("deliver: a broker refuses a batch for good; it is split, and what remains of it "+
-			"in the end is dropped", "error", f.Error())
+		what := "for good; it is split, and what remains of it in the end is dropped"
+		if f.Time {
+			what = "for its time stamps; it is moved to the time of now"
+		}
+		d.log.Warn("deliver: a broker refuses a batch "+what, "error", f.Error())
 	}
 	d.health.refusal, d.health.refused = f, now
 }

@@ -142,6 +142,12 @@ func (w *worker) deliver(ctx context.Context) {
 			return // Run accounts for what is left
 		}
 		fault := asFault(err)
+		if fault.Time {
+			var again bool
+			if fault, again = w.untimely(fault); again {
+				continue
+			}
+		}
 		w.failed(fault)
 		keep := w.settle(fault)
 		if fault.Verdict != Rejected {
@@ -213,7 +219,7 @@ func (w *worker) request() (request, error) {
 		return request{}, errTaken
 	}
 	if !w.stamped {
-		w.d.redate(p.batch)
+		w.d.redate(p)
 		p.batch.Stamp(w.identity, w.sequence)
 		w.stamped = true
 	}

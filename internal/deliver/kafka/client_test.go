@@ -358,6 +358,9 @@ func TestEveryErrorCodeHasAMeaningAndFewCostABatch(t *testing.T) {
 		if diff := cmp.Diff(want, meaning{f.State, f.Verdict, f.Reason}); diff != "" {
 			t.Errorf("code %d, %v (-want +got):\n%s", code, known, diff)
 		}
+		if f.Time != (known == kerr.InvalidTimestamp) {
+			t.Errorf("code %d, %v: refused for its time stamps: %t", code, known, f.Time)
+		}
 	}
 	for e := range codeFaults {
 		if _, listed := meanings[e]; !listed {

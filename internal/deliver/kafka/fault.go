@@ -125,8 +125,9 @@ var codeFaults = map[*kerr.Error]deliver.Fault{
 	kerr.MessageTooLarge:    rejected(deliver.TooLarge),
 	kerr.RecordListTooLarge: rejected(deliver.TooLarge),
 	kerr.InvalidRecord:      rejected(deliver.RejectedByBroker),
-	kerr.InvalidTimestamp:   rejected(deliver.RejectedByBroker),
-	kerr.PolicyViolation:    rejected(deliver.RejectedByBroker),
+	kerr.InvalidTimestamp: {State: deliver.RejectedState, Verdict: deliver.Rejected,
+		Reason: deliver.RejectedByBroker, Time: true},
+	kerr.PolicyViolation: rejected(deliver.RejectedByBroker),
 }
 
 func rejected(why deliver.Reason) deliver.Fault {

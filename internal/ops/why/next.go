@@ -39,6 +39,9 @@ var actions = map[string][]string{
 	"throttled": {"raise producer_byte_rate for this user or client id (kafka-configs.sh), " +
 		"or compress more (--compression zstd)"},
 	"broker_error": {"see the logs of the broker in the last error"},
+	"clock_wrong": {"compare the clocks of this machine and of the brokers: date -u on both; " +
+		"records go on by themselves when they agree",
+		"if they do, the topic allows too little: message.timestamp.before.max.ms and .after.max.ms"},
 	"rejected": {"see the dead-letter file for the records and the last error for the reason: " +
 		"a limit of size or time, or a policy of the topic"},
 	"spooling": {"nothing, if the backlog gets smaller: dnsluice top shows it",
