@@ -142,6 +142,11 @@ var heartbeat = []Field{
 		{Name: "records", Number: 1, Type: Long, Presence: Always, Doc: "on disk, those of earlier runs too"},
 		{Name: "dropped", Number: 2, Type: Long, Presence: Always, Doc: "records of earlier runs that were lost since the start of this one"},
 	}},
+	{Name: "topic_id", Number: 15, Type: String, Presence: Known, Doc: "id of the topic, as Kafka's tools write it; there when it is known what partitions have reached: not without idempotence, nor with brokers before 2.8"},
+	{Name: "reached", Number: 16, Type: Array, Presence: Known, Doc: "how far each partition has come that has acknowledged anything to this run, at the moment of the numbers above: no record that is numbered later is before it, and none that was acknowledged is behind it", Of: []Field{
+		{Name: "partition", Number: 1, Type: Integer, Presence: Always, Doc: "its number"},
+		{Name: "end", Number: 2, Type: Long, Presence: Always, Doc: "offset behind the newest acknowledged record"},
+	}},
 }
 
 // Groups are the fields of a record, in the order of the JSON text.

@@ -2,6 +2,8 @@
 
 package deliver
 
+import "slices"
+
 // Reason is why records were dropped. The set is closed and small, and indexes counters.
 type Reason uint8
 
@@ -64,6 +66,14 @@ type Counters struct {
 // Counters returns the counters so far.
 func (d *Delivery) Counters() Counters {
 	d.mu.Lock()
+	c := d.counters()
+	d.mu.Unlock()
+	c.DeadLetters = d.letters.count()
+	return c
+}
+
+// counters returns the counters but for the dead letters. d.mu is held.
+func (d *Delivery) counters() Counters {
 	c := d.counts
 	if spool := d.cfg.Spool; spool != nil {
 		// With d.mu held: what the spool has dropped by now was counted as spooled before.
@@ -72,7 +82,58 @@ func (d *Delivery) Counters() Counters {
 			c.Spooled -= n
 		}
 	}
-	d.mu.Unlock()
-	c.DeadLetters = d.letters.count()
 	return c
+}
+
+// Lost returns how many records were dropped, for whatever reason.
+func (c *Counters) Lost() (n uint64) {
+	for _, dropped := range c.Dropped {
+		n += dropped
+	}
+	return n
+}
+
+// Snapshot is the account of a delivery at one moment.
+type Snapshot struct {
+	Counters           // but for DeadLetters
+	Accounts []Account // of the intakes asked for
+	Reach    Reach     // how far the topic had come, if that is known
+}
+
+// glances is how often Snapshot looks again because something was acknowledged meanwhile. It takes
+// some microseconds to look, so on the busiest of topics few looks are enough.
+const glances = 16
+
+// Snapshot returns the account with that of each of the intakes. All is of the same moment: what an
+// account has numbered is in the counters, and what they have as acknowledged, and no more, is
+// within the reach.
+func (d *Delivery) Snapshot(intakes []*Intake) (s Snapshot) {
+	before := d.reach()
+	for range glances {
+		s = d.glance(intakes)
+		after := d.reach()
+		if after.Topic == before.Topic && slices.Equal(after.Ends, before.Ends) {
+			s.Reach = after
+			return s
+		}
+		before = after
+	}
+	return s
+}
+
+func (d *Delivery) glance(intakes []*Intake) Snapshot {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	s := Snapshot{Counters: d.counters()}
+	for _, in := range intakes {
+		s.Accounts = append(s.Accounts, in.account)
+	}
+	return s
+}
+
+func (d *Delivery) reach() Reach {
+	if r, ok := d.current().(Reacher); ok {
+		return r.Reach()
+	}
+	return Reach{}
 }

@@ -51,6 +51,25 @@ type Throttler interface {
 	Throttled() time.Time
 }
 
+// Reacher is a Producer that knows how far the topic has come.
+type Reacher interface {
+	// Reach returns how far. What is acknowledged is in it before Produce returns.
+	Reach() Reach
+}
+
+// Reach is how far the partitions of a topic have come, as far as this process was told. No record
+// that it hands over later is before an End, and none that was acknowledged is behind it.
+type Reach struct {
+	Topic string // its id; empty when it is not known how far it has come
+	Ends  []End  // by partition, of those that have acknowledged something
+}
+
+// End is the offset behind the newest record of a partition that was acknowledged.
+type End struct {
+	Partition int32
+	Offset    int64
+}
+
 // NoLeader is the node that leads a partition which has no leader.
 const NoLeader int32 = -1
 

@@ -19,11 +19,22 @@ type Heartbeat struct {
 	Drops []Drop // what was dropped, and nothing that was not
 	Lanes []Lane // of messages, and that of the heartbeats, whose number is this one's
 	Spool *Spool // nil when there is none
+
+	TopicID string // empty when it is not known how far the topic has come
+	Reached []Reached
 }
 
 // Totals are those of the ledger. This heartbeat is not in them, earlier ones are.
 type Totals struct {
 	Packets, Messages, Records, Acknowledged, Spooled, Dropped, Held uint64
+}
+
+// Reached is how far a partition of the topic has come: End is the offset behind the newest record
+// of the run, or of those before it, that was acknowledged to this one. Partitions in which nothing
+// was are left out. It is of the same moment as the accounts of the lanes: what is numbered later
+// is not before End, and what was acknowledged by then is not behind it.
+type Reached struct {
+	Partition, End uint64
 }
 
 // Drop is how many of its units a stage has dropped for one reason.

@@ -151,15 +151,20 @@ func (h *heart) through() bool {
 
 // say returns what there is to say.
 func (h *heart) say(now time.Time, last bool) encode.Heartbeat {
-	// The lanes first: what happens to their records afterwards is in the ledger then.
-	lanes := h.lanes()
+	// Whoever reads it counts on it that numbers, drops and reach are of one moment. What capture and
+	// decode have done may be ahead of that.
+	at := h.s.delivery.Snapshot(append(slices.Clone(h.s.intakes), h.in))
 	status, l := h.s.Status(), h.s.Ledger()
 	beat := encode.Heartbeat{
 		Time: now, Interval: h.s.cfg.Heartbeat, Last: last,
 		State: string(status.State), Since: status.Since,
-		Totals: encode.Totals{Packets: l.Packets, Messages: l.Messages, Records: l.Records,
-			Acknowledged: l.Acknowledged, Spooled: l.Spooled, Dropped: l.Dropped, Held: l.Held},
-		Drops: drops(l), Lanes: lanes,
+		Totals: encode.Totals{Packets: l.Packets, Messages: l.Messages, Records: at.In,
+			Acknowledged: at.Acknowledged, Spooled: at.Spooled, Dropped: at.Lost(), Held: at.Held},
+		Drops: drops(l), Lanes: h.lanes(at.Accounts), TopicID: at.Reach.Topic,
+	}
+	for _, end := range at.Reach.Ends {
+		beat.Reached = append(beat.Reached,
+			encode.Reached{Partition: uint64(end.Partition), End: uint64(end.Offset)})
 	}
 	if spool := h.s.cfg.Deliver.Spool; spool != nil {
 		c, s := h.s.delivery.Counters(), spool.Stats()
@@ -172,14 +177,14 @@ func (h *heart) say(now time.Time, last bool) encode.Heartbeat {
 	return beat
 }
 
-// lanes returns the accounts of all lanes, the heartbeats' own among them.
-func (h *heart) lanes() []encode.Lane {
-	lanes := make([]encode.Lane, 0, len(h.s.intakes)+1)
-	for i, in := range h.s.intakes {
-		a := in.Account()
+// lanes returns the accounts by lane, those of the heartbeats the last: they count this one, too.
+func (h *heart) lanes(accounts []deliver.Account) []encode.Lane {
+	lanes := make([]encode.Lane, 0, len(accounts))
+	for i, a := range accounts {
 		lanes = append(lanes, encode.Lane{Lane: uint64(i), Seq: a.Records, Dropped: a.Dropped})
 	}
-	return append(lanes, encode.Lane{Lane: h.lane, Seq: h.seq, Dropped: h.in.Account().Dropped})
+	lanes[h.lane].Seq = h.seq
+	return lanes
 }
 
 // drops returns what the stages have dropped, by reason.

@@ -31,6 +31,8 @@ type pulse struct {
 		State                                          string
 		Packets, Messages, Records, Acknowledged, Held uint64
 		Lanes                                          []struct{ Lane, Seq, Dropped uint64 }
+		TopicID                                        string `json:"topic_id"`
+		Reached                                        []struct{ Partition, End uint64 }
 	}
 }
 
@@ -120,6 +122,13 @@ func TestTheLastHeartbeatIsTheWholeAccount(t *testing.T) {
 	}
 	if own := h.Lanes[len(h.Lanes)-1]; own.Lane != 2 || own.Seq != 1 || numbered != l.Messages {
 		t.Errorf("its own lane is %+v, the others gave %d numbers to %d messages", own, numbered, l.Messages)
+	}
+	var reached uint64 // of a topic that had nothing before
+	for _, r := range h.Reached {
+		reached += r.End
+	}
+	if len(h.TopicID) != 22 || reached != h.Acknowledged {
+		t.Errorf("%d are acknowledged, and topic %q has come to %+v", h.Acknowledged, h.TopicID, h.Reached)
 	}
 	if report.Verdict != verify.Complete || report.Records != l.Acknowledged || report.Runs[0].State != verify.Ended {
 		t.Errorf("%s, %+v", report.Sentence, report.Runs)

@@ -32,6 +32,7 @@ var messageNames = map[string]string{
 	"rr": "RR", "question": "Question", "edns": "EDNS", "ede": "ExtendedError",
 	"option": "Option", "policy": "Policy", "malformed": "Malformed",
 	"heartbeat": "Heartbeat", "drops": "Drop", "lanes": "Lane", "spool": "Spool",
+	"reached": "Reached",
 }
 
 // scopes say which records have the fields of a group.

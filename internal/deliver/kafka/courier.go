@@ -45,6 +45,7 @@ type courier struct {
 type part struct {
 	partition int32
 	batch     []byte     // borrowed from the caller until it has an outcome or withdraws
+	width     int64      // how many offsets it takes
 	outcome   chan error // has room for it, so that nobody waits for one who went away
 
 	req     *produceRequest // that it is in; nil while it waits. Guarded by courier.mu
@@ -71,7 +72,7 @@ func (c *Client) courier(node int32) *courier {
 
 // carry brings a batch to the node and returns what became of it. It is not read any more then.
 func (c *courier) carry(ctx context.Context, partition int32, batch []byte) error {
-	p := &part{partition: partition, batch: batch, outcome: make(chan error, 1)}
+	p := &part{partition: partition, batch: batch, width: width(batch), outcome: make(chan error, 1)}
 	c.mu.Lock()
 	c.waiting = append(c.waiting, p)
 	if c.flying < inFlight {
@@ -166,6 +167,7 @@ func (c *courier) answered(p *part) error {
 	}
 	a := p.answer
 	if a.ErrorCode == 0 || a.ErrorCode == kerr.DuplicateSequenceNumber.Code {
+		c.client.reached(p)
 		return nil // a duplicate is there already: that is what was wanted
 	}
 	f := codeFault(a.ErrorCode, c.where(p))

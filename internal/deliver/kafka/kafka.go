@@ -26,6 +26,7 @@ import (
 var (
 	_ deliver.Producer  = (*Client)(nil)
 	_ deliver.Throttler = (*Client)(nil)
+	_ deliver.Reacher   = (*Client)(nil)
 	_ deliver.Cluster   = (*Cluster)(nil)
 )
 
@@ -87,11 +88,13 @@ func (c Config) validate() error {
 }
 
 // Cluster is a topic of a cluster, from which clients come. What outlives a client is kept here:
-// open connections, tokens, the pauses that brokers asked for. It is safe for concurrent use.
+// open connections, tokens, the pauses that brokers asked for, how far the topic has come. It is safe
+// for concurrent use.
 type Cluster struct {
-	cfg  Config
-	link *link
-	auth []kgo.Opt // none without SASL
+	cfg   Config
+	link  *link
+	reach *reach
+	auth  []kgo.Opt // none without SASL
 }
 
 // NewCluster returns a cluster. It connects to nobody and reads no file.
@@ -102,7 +105,7 @@ func NewCluster(cfg Config) (*Cluster, error) {
 	if cfg.now == nil {
 		cfg.now = time.Now
 	}
-	c := &Cluster{cfg: cfg, link: newLink(cfg)}
+	c := &Cluster{cfg: cfg, link: newLink(cfg), reach: &reach{}}
 	if cfg.SASL != nil {
 		m, err := cfg.SASL.mechanism(cfg)
 		if err != nil {
@@ -128,6 +131,7 @@ type Client struct {
 	cfg     Config
 	cl      *kgo.Client
 	link    *link
+	reach   *reach
 	seen    *seen
 	closed  atomic.Bool
 	topicID atomic.Pointer[[16]byte] // since Produce v13, topics are named by id (KIP-516)
@@ -177,7 +181,8 @@ func (c *Cluster) client() (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: brokers %v: %w", cfg.Brokers, err)
 	}
-	return &Client{cfg: cfg, cl: cl, link: c.link, seen: seen, couriers: map[int32]*courier{}}, nil
+	return &Client{cfg: cfg, cl: cl, link: c.link, reach: c.reach, seen: seen,
+		couriers: map[int32]*courier{}}, nil
 }
 
 // Connections returns the evidence about every connection that is open now.

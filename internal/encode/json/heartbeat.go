@@ -32,6 +32,12 @@ func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) [
 		dst = appendUint(append(dst, keySpoolDropped...), h.Spool.Dropped)
 		dst = append(dst, '}')
 	}
+	if h.TopicID != "" {
+		dst = appendQuoted(append(dst, keyHeartbeatTopicId...), h.TopicID)
+	}
+	if len(h.Reached) > 0 {
+		dst = appendReached(dst, h.Reached)
+	}
 	return append(dst, `}}`...)
 }
 
@@ -71,6 +77,17 @@ func appendLanes(dst []byte, lanes []encode.Lane) []byte {
 		dst = appendUint(dst, l.Lane)
 		dst = appendUint(append(dst, keyLanesSeq...), l.Seq)
 		dst = appendUint(append(dst, keyLanesDropped...), l.Dropped)
+		dst = append(dst, '}')
+	}
+	return append(dst, ']')
+}
+
+func appendReached(dst []byte, reached []encode.Reached) []byte {
+	dst = append(dst, keyHeartbeatReached+`[`...)
+	for i, r := range reached {
+		dst = append(dst, separator(i)+`{`+keyReachedPartition...)
+		dst = appendUint(dst, r.Partition)
+		dst = appendUint(append(dst, keyReachedEnd...), r.End)
 		dst = append(dst, '}')
 	}
 	return append(dst, ']')

@@ -157,6 +157,12 @@ const (
 	keySpoolDropped = `,"dropped":`
 )
 
+// The keys of Record.Reached.
+const (
+	keyReachedPartition = `"partition":`
+	keyReachedEnd       = `,"end":`
+)
+
 // The keys of Record.Heartbeat.
 const (
 	keyHeartbeatLast         = `"last":`
@@ -173,4 +179,6 @@ const (
 	keyHeartbeatDrops        = `,"drops":`
 	keyHeartbeatLanes        = `,"lanes":`
 	keyHeartbeatSpool        = `,"spool":`
+	keyHeartbeatTopicId      = `,"topic_id":`
+	keyHeartbeatReached      = `,"reached":`
 )

@@ -39,6 +39,14 @@ func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) [
 		dst = appendUint(append(opened, tagSpoolRecords...), h.Spool.Records)
 		dst = seal(appendUint(append(dst, tagSpoolDropped...), h.Spool.Dropped), at)
 	}
+	if h.TopicID != "" {
+		dst = appendText(append(dst, tagHeartbeatTopicId...), h.TopicID)
+	}
+	for _, r := range h.Reached {
+		opened, at := open(dst, tagHeartbeatReached)
+		dst = appendUint(append(opened, tagReachedPartition...), r.Partition)
+		dst = seal(appendUint(append(dst, tagReachedEnd...), r.End), at)
+	}
 	return seal(dst, at)
 }
 

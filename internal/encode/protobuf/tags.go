@@ -157,20 +157,28 @@ const (
 	tagSpoolDropped = "\x10" // 2
 )
 
+// The tags of Record.Reached.
+const (
+	tagReachedPartition = "\x08" // 1
+	tagReachedEnd       = "\x10" // 2
+)
+
 // The tags of Record.Heartbeat.
 const (
-	tagHeartbeatLast         = "\x08" // 1
-	tagHeartbeatIntervalMs   = "\x10" // 2
-	tagHeartbeatState        = "\x1a" // 3
-	tagHeartbeatSince        = "\x21" // 4
-	tagHeartbeatPackets      = "\x28" // 5
-	tagHeartbeatMessages     = "\x30" // 6
-	tagHeartbeatRecords      = "\x38" // 7
-	tagHeartbeatAcknowledged = "\x40" // 8
-	tagHeartbeatSpooled      = "\x48" // 9
-	tagHeartbeatDropped      = "\x50" // 10
-	tagHeartbeatHeld         = "\x58" // 11
-	tagHeartbeatDrops        = "\x62" // 12
-	tagHeartbeatLanes        = "\x6a" // 13
-	tagHeartbeatSpool        = "\x72" // 14
+	tagHeartbeatLast         = "\x08"     // 1
+	tagHeartbeatIntervalMs   = "\x10"     // 2
+	tagHeartbeatState        = "\x1a"     // 3
+	tagHeartbeatSince        = "\x21"     // 4
+	tagHeartbeatPackets      = "\x28"     // 5
+	tagHeartbeatMessages     = "\x30"     // 6
+	tagHeartbeatRecords      = "\x38"     // 7
+	tagHeartbeatAcknowledged = "\x40"     // 8
+	tagHeartbeatSpooled      = "\x48"     // 9
+	tagHeartbeatDropped      = "\x50"     // 10
+	tagHeartbeatHeld         = "\x58"     // 11
+	tagHeartbeatDrops        = "\x62"     // 12
+	tagHeartbeatLanes        = "\x6a"     // 13
+	tagHeartbeatSpool        = "\x72"     // 14
+	tagHeartbeatTopicId      = "\x7a"     // 15
+	tagHeartbeatReached      = "\x82\x01" // 16
 )
