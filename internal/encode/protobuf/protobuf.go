@@ -125,27 +125,29 @@ func (e *Encoder) commonOf(m *dnsmsg.Message, kind dnsmsg.Kind) *encode.Text {
 	return &c.fields
 }
 
+// appendCommon appends what commonOf returns. What tells one kind from the next stands first: where
+// a compressor has to look for another repetition, that decides which it finds.
 func (e *Encoder) appendCommon(
 	dst []byte, m *dnsmsg.Message, kind dnsmsg.Kind, rcode uint16,
 ) []byte {
 	dst = append(dst, e.prefix...)
-	if kind != noKind {
-		dst = appendText(append(dst, tagKind...), kind.String())
-	}
-	dst = appendText(append(dst, tagOpcode...), dnsmsg.OpcodeName(m.Opcode()))
-	dst, at := open(dst, tagRcode)
-	dst = seal(dnsmsg.AppendRcode(dst, rcode), at)
 	for _, f := range []struct {
 		flag uint16
 		tag  string
 	}{
-		{dnsmsg.FlagAA, tagAa}, {dnsmsg.FlagTC, tagTc}, {dnsmsg.FlagRD, tagRd},
-		{dnsmsg.FlagRA, tagRa}, {dnsmsg.FlagAD, tagAd}, {dnsmsg.FlagCD, tagCd},
+		{dnsmsg.FlagAA, tagAa}, {dnsmsg.FlagAD, tagAd}, {dnsmsg.FlagRA, tagRa},
+		{dnsmsg.FlagRD, tagRd}, {dnsmsg.FlagTC, tagTc}, {dnsmsg.FlagCD, tagCd},
 	} {
 		if m.Flags&f.flag != 0 {
 			dst = append(dst, f.tag+yes...)
 		}
 	}
+	dst, at := open(dst, tagRcode)
+	dst = seal(dnsmsg.AppendRcode(dst, rcode), at)
+	if kind != noKind {
+		dst = appendText(append(dst, tagKind...), kind.String())
+	}
+	dst = appendText(append(dst, tagOpcode...), dnsmsg.OpcodeName(m.Opcode()))
 	if m.Transport != dnsmsg.NoTransport {
 		dst = appendText(append(dst, tagTransport...), m.Transport.String())
 	}
