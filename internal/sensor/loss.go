@@ -10,10 +10,11 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 )
 
-// losses returns how many records of a run that has ended no broker has and no disk keeps, or nil.
+// losses returns how many records of a run that has ended no broker has, or nil.
 //
-// A run over files is asked by its exit status whether all of them arrived. A live one goes on
-// for months and says what it drops while it does; at its end only what that end has cost is new.
+// A run over files is asked by its exit status whether all of them arrived: what waits on disk has
+// not. A live one goes on for months and says what it drops while it does; at its end only what
+// that end has cost is new, and what is on disk is for the next start.
 func (s *Sensor) losses() error {
 	c := s.delivery.Counters()
 	var errs []error
@@ -23,6 +24,10 @@ func (s *Sensor) losses() error {
 	}
 	if !s.live() {
 		errs = append(errs, s.dropped(c))
+		if c.Spooled > 0 {
+			errs = append(errs, fmt.Errorf("sensor: %d records were not acknowledged and wait in the spool: "+
+				"the next run with it delivers them", c.Spooled))
+		}
 	}
 	return errors.Join(errs...)
 }

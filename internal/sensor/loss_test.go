@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -16,6 +17,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka/embedded"
+	"github.com/dnsluice/dnsluice/internal/deliver/spool"
 )
 
 // refuser is a broker that refuses every batch for good.
@@ -84,5 +86,35 @@ func TestWhatWasLostOfAnEarlierRunIsSaidAsWell(t *testing.T) {
 	err := new(Sensor).dropped(deliver.Counters{ReplayDropped: 3})
 	if err == nil || !strings.Contains(err.Error(), "3 records were dropped (of an earlier run 3)") {
 		t.Error(err)
+	}
+}
+
+// A run over files that is told to end before a broker is there has delivered nothing.
+func TestARunOverFilesWhoseRecordsWaitOnDiskFailsAndSaysHowMany(t *testing.T) {
+	file := own(t, "bind-types.pcap")
+	n := len(printedRecords(t, file...))
+	where := spool.DefaultConfig()
+	where.Dir = t.TempDir()
+	disk, err := spool.Open(where, quiet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer disk.Close()
+	src := newGate(pcapfile.New(file[0]), 1000)
+	cfg := settings()
+	cfg.Sources, cfg.Grace, cfg.Deliver.Spool = []capture.Source{src}, 20*time.Millisecond, disk
+	s := build(t, cfg, nobody(t), quiet)
+	ctx, cancel := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- s.Run(ctx) }()
+	await(t, "the capture is read", src.closed)
+	cancel()
+	want := fmt.Sprintf("sensor: %d records were not acknowledged and wait in the spool: "+
+		"the next run with it delivers them", n)
+	if err := <-ran; err == nil || err.Error() != want {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if l := s.Ledger(); !l.Balanced || l.Spooled != uint64(n) {
+		t.Errorf("%+v", l)
 	}
 }
