@@ -114,10 +114,10 @@ func (d *Delivery) recycle(now time.Time) {
 	old := d.producer
 	d.producer, d.opened = producer, true
 	d.counts.Recycled++
-	silence := now.Sub(d.health.progress).Round(time.Second)
+	silence, pause := now.Sub(d.health.progress).Round(time.Second), r.pause
 	d.mu.Unlock()
 	d.log.Warn("deliver: nothing was acknowledged although the cluster answers a probe; "+
-		"the client is replaced by a new one", "silence", silence, "next_not_before", r.pause)
+		"the client is replaced by a new one", "silence", silence, "next_not_before", pause)
 	go old.Close() // one that is stuck may not let itself be closed, either
 	d.topic.ask()
 }
