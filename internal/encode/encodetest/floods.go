@@ -21,6 +21,7 @@ type Flood struct {
 	Whole bool // all of it fits a record
 }
 
+// Floods returns what makes the largest records.
 func Floods() []Flood {
 	const head = dnsmsg.HeaderLen
 	question := Longest + "\x00\x01\x00\x01"

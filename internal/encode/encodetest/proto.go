@@ -39,9 +39,6 @@ func NewProto() (*Proto, error) {
 	return &Proto{record}, nil
 }
 
-// Record is the root of the schema.
-func (p *Proto) Record() protoreflect.MessageDescriptor { return p.record }
-
 // Read returns a record as JSONRecord does. What the schema does not know is an error, and what it
 // has for other kinds of records.
 func (p *Proto) Read(value []byte) (map[string]any, error) {
