@@ -5,7 +5,11 @@
 // not fit a record is left out of it and counted in it.
 package encode
 
-import "github.com/dnsluice/dnsluice/internal/dnsmsg"
+import (
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+)
 
 // Encoder writes messages or transactions as record values. It is used by one lane.
 type Encoder interface {
@@ -43,4 +47,27 @@ func KindOf(m *dnsmsg.Message) dnsmsg.Kind {
 		return dnsmsg.KindResponse
 	}
 	return dnsmsg.KindQuery
+}
+
+// MaxMalformed is how many bytes of a malformed message go into its record.
+const MaxMalformed = 128
+
+// Latency returns how long a response took by what the server says that reports it, where its query,
+// which would tell, is not in the record: t is nil or has none. m has a DNSTap.
+func Latency(m *dnsmsg.Message, t *dnsmsg.Transaction) (d time.Duration, ok bool) {
+	if !m.Response() || t != nil && t.Query != nil {
+		return 0, false
+	}
+	return m.DNSTap.Latency()
+}
+
+// ShowsRetransmits tells whether the record of t says how often its query was sent again: also that
+// it was not, where somebody waited for its response.
+func ShowsRetransmits(t *dnsmsg.Transaction) bool {
+	return t.Kind == dnsmsg.KindTransaction || t.Kind == dnsmsg.KindUnanswered || t.Retransmits > 0
+}
+
+// HasRecords tells whether m has records besides the OPT record that EDNS shows.
+func HasRecords(m *dnsmsg.Message) bool {
+	return len(m.RRs) > 1 || len(m.RRs) == 1 && m.OPT != 0
 }

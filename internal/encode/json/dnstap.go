@@ -9,11 +9,10 @@ import (
 	"github.com/dnsluice/dnsluice/internal/encode"
 )
 
-// appendToldKind appends the fields from the time to the path. Of a response that has no query
-// with it, the server may say itself how long it took.
+// appendToldKind appends the fields from the time to the path.
 func appendToldKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
 	dst = append(dst, `Z"`...)
-	if d, ok := m.DNSTap.Latency(); ok && m.Response() && (t == nil || t.Query == nil) {
+	if d, ok := encode.Latency(m, t); ok {
 		dst = appendUint(append(dst, keyLatencyUs...), uint64(d.Microseconds()))
 	}
 	if t != nil {

@@ -223,15 +223,12 @@ func appendHeader(dst []byte, m *dnsmsg.Message, rcode uint16) []byte {
 	return append(dst, keySize...)
 }
 
-// maxMalformedBytes of a malformed message go into its record.
-const maxMalformedBytes = 128
-
 func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 	dst = append(dst, keyMalformed+`{`+keyMalformedReason+`"`...)
 	dst = append(dst, m.Fault.Reason.String()...)
 	dst = appendUint(append(dst, `"`+keyMalformedOffset...), uint64(m.Fault.Offset))
 	dst = append(dst, keyMalformedBytes+`"`...)
-	dst = dnsmsg.AppendHex(dst, m.Wire[:min(len(m.Wire), maxMalformedBytes)])
+	dst = dnsmsg.AppendHex(dst, m.Wire[:min(len(m.Wire), encode.MaxMalformed)])
 	return append(dst, `"}`...)
 }
 

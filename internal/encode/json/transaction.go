@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/encode"
 )
 
 // AppendTransaction implements encode.Encoder. The record is that of the response, or of the
@@ -38,7 +39,7 @@ func (e *Encoder) appendQuery(dst []byte, t *dnsmsg.Transaction) []byte {
 	if asked != t.Main() {
 		e.ownerAt = -1 // it is of another message
 	}
-	if t.Kind == dnsmsg.KindTransaction || t.Kind == dnsmsg.KindUnanswered || t.Retransmits > 0 {
+	if encode.ShowsRetransmits(t) {
 		dst = appendUint(append(dst, keyRetransmits...), uint64(t.Retransmits))
 	}
 	if t.Query != nil && t.Response != nil {
@@ -64,7 +65,7 @@ func (e *Encoder) appendOnlyQuery(dst []byte, q *dnsmsg.Message) []byte {
 		}
 		dst = appendEDNS(dst, &queryEDNSStart, edns)
 	}
-	if len(q.RRs) == 0 || len(q.RRs) == 1 && q.OPT == 0 {
+	if !encode.HasRecords(q) {
 		return dst // as nearly always: the owner that is held stays so
 	}
 	e.ownerAt = -1

@@ -9,10 +9,9 @@ import (
 	"github.com/dnsluice/dnsluice/internal/encode"
 )
 
-// appendToldKind appends the fields from the time to the path. Of a response that has no query
-// with it, the server may say itself how long it took.
+// appendToldKind appends the fields from the time to the path.
 func appendToldKind(dst []byte, m *dnsmsg.Message, t *dnsmsg.Transaction) []byte {
-	if d, ok := m.DNSTap.Latency(); ok && m.Response() && (t == nil || t.Query == nil) {
+	if d, ok := encode.Latency(m, t); ok {
 		dst = appendUint(append(dst, tagLatencyUs...), uint64(d.Microseconds()))
 	}
 	if t != nil {

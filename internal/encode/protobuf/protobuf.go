@@ -206,9 +206,6 @@ func appendTunnel(dst []byte, m *dnsmsg.Message) []byte {
 	return dst
 }
 
-// maxMalformedBytes of a malformed message go into its record.
-const maxMalformedBytes = 128
-
 func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 	if m.HeaderFields() < 2 { // of a field that comes twice the last counts
 		dst = append(dst, tagOpcode+empty+tagRcode+empty...)
@@ -217,7 +214,7 @@ func appendMalformed(dst []byte, m *dnsmsg.Message) []byte {
 	dst = appendText(append(dst, tagMalformedReason...), m.Fault.Reason.String())
 	dst = appendUint(append(dst, tagMalformedOffset...), uint64(m.Fault.Offset))
 	dst, bytes := open(dst, tagMalformedBytes)
-	dst = seal(dnsmsg.AppendHex(dst, m.Wire[:min(len(m.Wire), maxMalformedBytes)]), bytes)
+	dst = seal(dnsmsg.AppendHex(dst, m.Wire[:min(len(m.Wire), encode.MaxMalformed)]), bytes)
 	return seal(dst, at)
 }
 

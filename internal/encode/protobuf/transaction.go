@@ -2,7 +2,10 @@
 
 package protobuf
 
-import "github.com/dnsluice/dnsluice/internal/dnsmsg"
+import (
+	"github.com/dnsluice/dnsluice/internal/dnsmsg"
+	"github.com/dnsluice/dnsluice/internal/encode"
+)
 
 // AppendTransaction implements encode.Encoder. The record is that of the response, or of the
 // query when there is none. Where there are both, fields of their own have what the query says
@@ -34,7 +37,7 @@ func (e *Encoder) appendQuery(dst []byte, t *dnsmsg.Transaction) []byte {
 	if asked != t.Main() {
 		e.ownerAt = -1 // it is of another message
 	}
-	if t.Kind == dnsmsg.KindTransaction || t.Kind == dnsmsg.KindUnanswered || t.Retransmits > 0 {
+	if encode.ShowsRetransmits(t) {
 		dst = appendUint(append(dst, tagRetransmits...), uint64(t.Retransmits))
 	}
 	if t.Query != nil && t.Response != nil {
@@ -56,7 +59,7 @@ func (e *Encoder) appendOnlyQuery(dst []byte, q *dnsmsg.Message) []byte {
 	if edns, ok := q.EDNS(); ok {
 		dst = appendEDNS(dst, tagQueryEdns, edns)
 	}
-	if len(q.RRs) == 0 || len(q.RRs) == 1 && q.OPT == 0 {
+	if !encode.HasRecords(q) {
 		return dst // as nearly always: the owner that is held stays so
 	}
 	e.ownerAt = -1
