@@ -18,7 +18,7 @@ const (
 	// MaxPointers is how many compression pointers one name may follow. A name has at most 127
 	// labels and so 126 places between them; one that needs more has pointers to pointers, which
 	// no encoder writes and which would let an attacker make each of the thousands of records of
-	// a 64 KiB message cost thousands of hops.
+	// a 64 KiB message cost thousands of hops. A name that decode/wire lets pass has a text.
 	MaxPointers = 126
 )
 

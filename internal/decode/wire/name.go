@@ -9,12 +9,6 @@ const (
 	maxName     = 255  // bytes of labels with their lengths, the root included
 	maxLabel    = 63   // also the highest length byte: the two bits above are 00
 	pointerBits = 0xc0 // the two high bits of a pointer
-
-	// maxPointers is how many pointers one name may follow. A name of maxName bytes has at most
-	// 127 labels and so 126 places for a pointer between two; only pointers to pointers, which no
-	// encoder writes, need more. Without a bound, a message of them would cost the square of its
-	// length.
-	maxPointers = 126
 )
 
 // skipName checks the name at offset o, which is at most len(b), through all its pointers. It
@@ -50,7 +44,7 @@ func skipName(b []byte, o int) (next int, reason dnsmsg.Reason) {
 			return o, dnsmsg.NameTruncated
 		}
 		target := int(run[o]&^pointerBits)<<8 | int(b[o+1])
-		if target >= start || pointers == maxPointers {
+		if target >= start || pointers == dnsmsg.MaxPointers {
 			return o, dnsmsg.NamePointer
 		}
 		if pointers == 0 {

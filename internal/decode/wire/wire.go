@@ -14,7 +14,6 @@ import (
 
 const (
 	maxMessage = 1<<16 - 1 // what a length prefix can say, and an offset in dnsmsg
-	typeOPT    = 41        // RFC 6891, section 6.1.1
 
 	// questionFixed is type and class; recordFixed is type, class, TTL and data length (RFC 1035,
 	// sections 4.1.2 and 4.1.3).
@@ -150,7 +149,7 @@ func records(m *dnsmsg.Message, b []byte, o int) (fault dnsmsg.Fault) {
 		rr.TTL = binary.BigEndian.Uint32(w[4:])
 		rr.Data, rr.Len = uint16(o), uint16(length)
 		rr.Section = dnsmsg.Answer + after(authority, i) + after(additional, i)
-		if rr.Type == typeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
+		if rr.Type == dnsmsg.TypeOPT && rr.Section == dnsmsg.Additional && m.OPT < 0 {
 			m.OPT = len(rrs) - 1
 		}
 		o += length

@@ -185,12 +185,12 @@ func TestParseNames(t *testing.T) {
 			wire: head(1, 0, 0, 0) + "\x03\x01a\x00" + "\xc0\x0d" + inA,
 		},
 		{
-			name: "as many pointers as are followed", questions: maxPointers + 1,
-			wire: head(maxPointers+1, 0, 0, 0) + chain(maxPointers),
+			name: "as many pointers as are followed", questions: dnsmsg.MaxPointers + 1,
+			wire: head(dnsmsg.MaxPointers+1, 0, 0, 0) + chain(dnsmsg.MaxPointers),
 		},
 		{
-			name: "one pointer more", fault: dnsmsg.NamePointer, at: 12 + 5, questions: maxPointers + 1,
-			wire: head(maxPointers+2, 0, 0, 0) + chain(maxPointers+1),
+			name: "one pointer more", fault: dnsmsg.NamePointer, at: 12 + 5, questions: dnsmsg.MaxPointers + 1,
+			wire: head(dnsmsg.MaxPointers+2, 0, 0, 0) + chain(dnsmsg.MaxPointers+1),
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
