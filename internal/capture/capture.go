@@ -47,7 +47,7 @@ type Stats struct {
 	KernelDropped uint64 // packets the kernel had no room for in the ring
 	Discarded     uint64 // packets in the ring when the source was closed or lost its interface
 	Bytes         uint64 // captured bytes given by Next
-	Reopened      uint64 // times that the interface went away and came back
+	Reopened      uint64 // times that the interface, or the file of a socket, went away and came back
 	Frozen        uint64 // times that the kernel found the ring full (TPACKET_V3 queue freezes)
 
 	// Connections = the sum of Ended + those that are open.

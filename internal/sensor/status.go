@@ -10,13 +10,14 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 )
 
-// CaptureDown is the state of a sensor that would deliver, if an interface gave it anything.
+// CaptureDown is the state of a sensor that would deliver, if an interface or a socket gave it
+// anything.
 const CaptureDown deliver.State = "capture_down"
 
-// outage is since when an interface gives nothing.
+// outage is since when an interface or a socket gives nothing.
 type outage struct {
 	mu    sync.Mutex // guards the following
-	since time.Time  // zero while all interfaces capture
+	since time.Time  // zero while all capture
 }
 
 // Status returns the state of the sensor: what the watchdog found, or that of the delivery, or,
@@ -53,13 +54,18 @@ func (s *Sensor) path() deliver.Status {
 	return status
 }
 
-// captureError returns why an interface gives nothing now, or nil.
+// captureError returns why an interface or a socket gives nothing now, or nil.
 func (s *Sensor) captureError() error {
 	for _, g := range s.groups {
 		for i := range s.cfg.Lanes {
 			if err := g.Lane(i).Err(); err != nil {
 				return err
 			}
+		}
+	}
+	for _, socket := range s.sockets {
+		if err := socket.Err(); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -38,12 +38,13 @@ func listen(c Config) (net.Listener, error) {
 // listenUnix listens on path. A socket that a sensor left behind when it was killed is removed, one
 // that somebody listens on is not, and neither is anything that is no socket.
 func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
-	l, err := net.Listen("unix", path)
+	at := &net.UnixAddr{Name: path, Net: "unix"}
+	l, err := net.ListenUnix("unix", at)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		if err := removeStale(path); err != nil {
 			return nil, err
 		}
-		l, err = net.Listen("unix", path)
+		l, err = net.ListenUnix("unix", at)
 	}
 	if err != nil {
 		return nil, err
@@ -52,7 +53,11 @@ func listenUnix(path string, mode fs.FileMode) (net.Listener, error) {
 	if err := os.Chmod(path, mode); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
-	return l, nil
+	socket, err := newSocketFile(l, path)
+	if err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return socket, nil
 }
 
 func removeStale(path string) error {

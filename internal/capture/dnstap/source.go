@@ -29,10 +29,12 @@ var _ capture.Source = (*Source)(nil)
 type Source struct {
 	cfg    Config
 	listen func(Config) (net.Listener, error)
+	every  time.Duration // guardEvery, but in tests
 
-	full  chan *conn    // that have lent a run
-	stop  chan struct{} // closed by Close
-	ended chan struct{} // closed when no goroutine is left
+	full    chan *conn    // that have lent a run
+	leaving chan struct{} // closed by Drain
+	stop    chan struct{} // closed by Close
+	ended   chan struct{} // closed when no goroutine is left
 
 	// The following belong to the lane.
 	current *conn  // whose run is being given; nil for none
@@ -42,7 +44,7 @@ type Source struct {
 
 	received, read, bytes, discarded atomic.Uint64
 
-	work sync.WaitGroup // the accepting goroutine, and one for each connection
+	work sync.WaitGroup // the goroutines that accept and guard, and one for each connection
 
 	mu          sync.Mutex // guards the following
 	listener    net.Listener
@@ -50,6 +52,10 @@ type Source struct {
 	draining    bool
 	closed      bool
 	broken      error // why the socket gave up; nil when it was told to
+	displaced   error // why nobody gets to the listener, which cannot be replaced either
+	refusal     error // why a connection could not be taken
+	refused     time.Time
+	reopened    uint64
 	connections uint64
 	ends        [capture.NumEnds]uint64
 }
@@ -59,9 +65,9 @@ func New(cfg Config) (*Source, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, listen: listen, conns: make(map[*conn]struct{}),
-		full: make(chan *conn, cfg.Connections), stop: make(chan struct{}),
-		ended: make(chan struct{}), timer: time.NewTimer(idleWait)}
+	s := &Source{cfg: cfg, listen: listen, every: guardEvery, conns: make(map[*conn]struct{}),
+		full: make(chan *conn, cfg.Connections), leaving: make(chan struct{}),
+		stop: make(chan struct{}), ended: make(chan struct{}), timer: time.NewTimer(idleWait)}
 	s.timer.Stop()
 	return s, nil
 }
@@ -83,6 +89,9 @@ func (s *Source) Open() error {
 	}
 	s.listener = l
 	s.work.Go(func() { s.accept(l) })
+	if _, ok := l.(placed); ok {
+		s.work.Go(s.guard)
+	}
 	go func() {
 		s.work.Wait()
 		close(s.ended)
@@ -94,16 +103,17 @@ func (s *Source) closedError() error {
 	return fmt.Errorf("dnstap: %s: %w", s.cfg.Listen, os.ErrClosed)
 }
 
-// accept takes connections until the socket is closed.
+// accept takes connections until l is closed, or is not the listener any more.
 func (s *Source) accept(l net.Listener) {
 	for {
 		nc, err := l.Accept()
 		switch {
 		case err == nil:
 			s.admit(nc)
-		case s.over():
+		case s.over(l):
 			return
 		case passing(err):
+			s.refuse(err)
 			select {
 			case <-time.After(acceptPause):
 			case <-s.stop:
@@ -130,10 +140,10 @@ func passing(err error) bool {
 	return false
 }
 
-func (s *Source) over() bool {
+func (s *Source) over(l net.Listener) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.draining
+	return s.draining || s.listener != l
 }
 
 // admit starts the goroutine of a connection, if there is room for one.
@@ -261,6 +271,7 @@ func (s *Source) Drain() {
 		return
 	}
 	s.draining = true
+	close(s.leaving)
 	if s.listener != nil {
 		_ = s.listener.Close() // what it says has no consequence: accept ends anyway
 	}
@@ -273,7 +284,7 @@ func (s *Source) Drain() {
 func (s *Source) Stats() capture.Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	st := capture.Stats{Connections: s.connections, Ended: s.ends}
+	st := capture.Stats{Connections: s.connections, Ended: s.ends, Reopened: s.reopened}
 	// What leaves is looked at before what comes in, so that never more has left.
 	st.Bytes, st.Discarded, st.Read = s.bytes.Load(), s.discarded.Load(), s.read.Load()
 	st.Received = s.received.Load()

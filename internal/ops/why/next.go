@@ -52,7 +52,9 @@ var actions = map[string][]string{
 	"delivery_stuck": {"see the log for the goroutines; the service manager starts the sensor again"},
 	"starved": {"see that nothing else empties the ring of this interface and that the sensor may " +
 		"capture there; the log has more"},
-	"capture_down": {"bring the interface up: ip link set INTERFACE up; capture goes on by itself"},
+	"capture_down": {"of an interface: bring it up, ip link set INTERFACE up; capture goes on by itself",
+		"of a dnstap socket: see that its folder is there and the sensor's to write, that no other " +
+			"process listens on it, and that enough files may be open"},
 }
 
 // next returns what can be done about the state, and about what is wrong beside it.
