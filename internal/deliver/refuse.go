@@ -78,8 +78,15 @@ func (w *worker) refused(fault *Fault) (keep bool) {
 	case divided:
 		return true
 	}
+	w.refusals++
 	return w.d.drop(w.parcel, fault.Reason)
 }
+
+// fewRefusals is how many records in a row may be dropped at once. Where none is taken between more
+// of them, it is not the records that are wrong but what the topic asks of them: compacted by mistake
+// it takes none without a key. Then there is a pause after each, so that the others wait, in memory
+// or on disk, until somebody has looked.
+const fewRefusals = 16
 
 // untimely says what is to be done about a batch that was refused for its time stamps. They are no
 // reason to drop a record: the time of its packet is in its value. So it is sent again with the time

@@ -314,7 +314,8 @@ func TestRecordsWaitWhileClocksDisagree(t *testing.T) {
 		if n.Held != 100 || n.Acknowledged != 0 || n.Redated > 1000 {
 			t.Errorf("%+v", n)
 		}
-		if s := r.d.Status(); s.State != ClockWrong || !strings.Contains(s.LastError, "INVALID_TIMESTAMP") {
+		s := r.d.Status()
+		if s.State != ClockWrong || !strings.Contains(s.LastError, "INVALID_TIMESTAMP") {
 			t.Errorf("%+v", s)
 		}
 		r.c.mu.Lock()
@@ -327,6 +328,40 @@ func TestRecordsWaitWhileClocksDisagree(t *testing.T) {
 		n = r.finish(in)
 		r.check(n)
 		if n.Acknowledged != 100 || n.Redelivered != 0 {
+			t.Errorf("%+v", n)
+		}
+	})
+}
+
+// A topic may refuse all records by mistake, as when it is compacted and they have no keys.
+func TestATopicThatTakesNothingCostsLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, 8)
+		r.c.poison = map[uint64]bool{}
+		for v := range uint64(1000) {
+			r.c.poison[v] = true
+		}
+		r.run()
+		in := r.d.LiveIntake()
+		r.put(in, 1000)
+		in.Flush()
+		time.Sleep(time.Minute)                                          // virtual
+		most := fewRefusals + 7 + uint64(time.Minute/r.d.cfg.BackoffMax) // 7 while the pauses grow
+		n := r.d.Counters()
+		lost := n.Dropped[RejectedByBroker]
+		if lost < fewRefusals || lost > most || n.Acknowledged != 0 {
+			t.Errorf("%+v", n)
+		}
+		if s := r.d.Status(); s.State != RejectedState {
+			t.Errorf("%+v", s)
+		}
+		r.c.mu.Lock()
+		r.c.poison = nil
+		r.c.mu.Unlock()
+		time.Sleep(r.d.cfg.BackoffMax) // virtual
+		n = r.finish(in)
+		r.check(n)
+		if n.Dropped[RejectedByBroker] > most || n.Acknowledged < 1000-most {
 			t.Errorf("%+v", n)
 		}
 	})

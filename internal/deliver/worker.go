@@ -31,6 +31,8 @@ type worker struct {
 	began   time.Time          // when within did
 	release context.CancelFunc // of within
 
+	refusals int // records dropped in a row, with none that was taken between them
+
 	parcel  *parcel // being delivered, or nil
 	stamped bool    // its current part, with the identity and sequence that the worker has now
 
@@ -130,6 +132,7 @@ func (w *worker) deliver(ctx context.Context) {
 		switch {
 		case err == nil:
 			w.pause.reset()
+			w.refusals = 0
 			w.succeeded()
 			if !w.d.acknowledge(w.parcel) {
 				return
@@ -149,9 +152,13 @@ func (w *worker) deliver(ctx context.Context) {
 			}
 		}
 		w.failed(fault)
+		refusals := w.refusals
 		keep := w.settle(fault)
-		if fault.Verdict != Rejected {
+		switch {
+		case fault.Verdict != Rejected:
 			w.recover(ctx, news)
+		case w.refusals > max(refusals, fewRefusals):
+			sleep(ctx, w.pause.next())
 		}
 		if !keep {
 			return

@@ -43,7 +43,8 @@ var actions = map[string][]string{
 		"records go on by themselves when they agree",
 		"if they do, the topic allows too little: message.timestamp.before.max.ms and .after.max.ms"},
 	"rejected": {"see the dead-letter file for the records and the last error for the reason: " +
-		"a limit of size or time, or a policy of the topic"},
+		"a limit of size, or a policy of the topic (compacted, it takes none without --key)",
+		"where a partition takes none at all, one record each few seconds is tried and the others wait"},
 	"spooling": {"nothing, if the backlog gets smaller: dnsluice top shows it",
 		"else give the topic more partitions or the brokers more room: they take less than comes"},
 	"disk_full":      {"free space where the spool is, or mend its disk: it is tried again by itself"},
