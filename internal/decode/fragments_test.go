@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"runtime"
 	"slices"
@@ -199,6 +200,29 @@ func TestFragmentsOfWhatIsNoDNS(t *testing.T) {
 	small[0] = small[0][:22]
 	if c := count(small[0]); c.Dropped[FragmentInvalid] != 1 {
 		t.Errorf("two bytes: %+v", c)
+	}
+}
+
+// TestTheEndsOfTime reads packets with the times that damage gives them.
+func TestTheEndsOfTime(t *testing.T) {
+	for _, at := range []int64{math.MinInt64, -packet.MaxTime, packet.MaxTime, math.MaxInt64} {
+		messages := 0
+		d, err := New(DefaultConfig(), func(*dnsmsg.Message) { messages++ })
+		if err != nil {
+			t.Fatal(err)
+		}
+		whole := ipv4(17, udp(53, 40000, answer+strings.Repeat("x", 2000)))
+		for _, b := range append([][]byte{ipv4(17, udp(53, 40000, answer))}, fragments4(1, whole, 1480)...) {
+			p := ether(onEthernet(b))
+			p.Time = at
+			d.Decode(&p)
+			balanced(t, d)
+		}
+		if want := 2; at >= -packet.MaxTime && at <= packet.MaxTime && messages != want {
+			t.Errorf("at %d: %d messages, want %d", at, messages, want)
+		}
+		d.Flush()
+		balanced(t, d)
 	}
 }
 

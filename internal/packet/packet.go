@@ -78,11 +78,15 @@ type Tag struct {
 	TCI  uint16 // priority (3 bits), drop eligible (1 bit), VLAN id (12 bits)
 }
 
+// MaxTime bounds Time on either side, at 1823 and 2116. What a source says beyond it is damage, and
+// within it the stages may add any wait to a time, and take one time from another.
+const MaxTime = 1 << 62
+
 // Packet is one captured frame. A source fills it, decode reads it; nobody keeps it.
 type Packet struct {
 	Data      []byte // the captured bytes, borrowed until the next call on the source
 	Length    int    // bytes on the wire; more than len(Data) when the snapshot length cut the frame
-	Time      int64  // when it was captured, nanoseconds since the Unix epoch
+	Time      int64  // when it was captured, nanoseconds since the Unix epoch, within MaxTime
 	Link      LinkType
 	Tag       Tag    // the tag the kernel took out, outermost of the frame
 	Interface string // name of the interface, empty when the source does not know it

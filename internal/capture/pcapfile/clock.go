@@ -3,14 +3,15 @@
 package pcapfile
 
 import (
-	"math"
 	"math/bits"
+
+	"github.com/dnsluice/dnsluice/internal/packet"
 )
 
 const second = 1_000_000_000 // nanoseconds
 
 // clock turns the time stamps of a pcapng interface into nanoseconds since the Unix epoch:
-// units*mul >> shift / div + offset, each step in 128 bits and held to the range of an int64.
+// units*mul >> shift / div + offset, each step in 128 bits and held to packet.MaxTime.
 type clock struct {
 	mul, div uint64
 	shift    uint
@@ -20,7 +21,7 @@ type clock struct {
 // newClock reads if_tsresol (the upper bit clear: a negative power of 10; set: of 2) and
 // if_tsoffset, in seconds (draft-ietf-opsawg-pcapng, section 4.2).
 func newClock(resol uint8, offset int64) clock {
-	const most = math.MaxInt64 / second
+	const most = packet.MaxTime / second
 	c := clock{mul: 1, div: 1, offset: min(max(offset, -most), most) * second}
 	power := resol & 0x7f
 	switch {
@@ -55,12 +56,8 @@ func (c *clock) nanoseconds(units uint64) int64 {
 	if c.div != 1 {
 		lo /= c.div // mul is 1, so hi is 0
 	}
-	if hi != 0 || lo > math.MaxInt64 {
-		lo = math.MaxInt64
+	if hi != 0 || lo > packet.MaxTime {
+		lo = packet.MaxTime
 	}
-	t := int64(lo)
-	if c.offset > 0 && t > math.MaxInt64-c.offset {
-		return math.MaxInt64
-	}
-	return t + c.offset
+	return min(max(int64(lo)+c.offset, -packet.MaxTime), packet.MaxTime)
 }

@@ -184,12 +184,12 @@ func TestClock(t *testing.T) {
 		want   int64
 	}{
 		{"seconds", 0, 0, epoch2026, epoch2026 * second},
-		{"seconds beyond 2262", 0, 0, 1 << 34, math.MaxInt64},
+		{"seconds beyond 2116", 0, 0, 1 << 33, packet.MaxTime},
 		{"milliseconds", 3, 0, 1500, 1.5 * second},
 		{"microseconds", 6, 0, 1, 1000},
-		{"microseconds, all bits set", 6, 0, math.MaxUint64, math.MaxInt64},
+		{"microseconds, all bits set", 6, 0, math.MaxUint64, packet.MaxTime},
 		{"nanoseconds", 9, 0, 1, 1},
-		{"nanoseconds, all bits set", 9, 0, math.MaxUint64, math.MaxInt64},
+		{"nanoseconds, all bits set", 9, 0, math.MaxUint64, packet.MaxTime},
 		{"picoseconds", 12, 0, 1999, 1},
 		{"the finest that matters", 28, 0, math.MaxUint64, 1},
 		{"finer than that", 29, 0, math.MaxUint64, 0},
@@ -203,9 +203,11 @@ func TestClock(t *testing.T) {
 		{"the finest power of two", 0xff, 0, math.MaxUint64, 0},
 		{"an offset", 9, 2, 5, 2*second + 5},
 		{"an offset into the past", 9, -2, 5, -2*second + 5},
-		{"an offset out of range", 9, math.MaxInt64, 0, math.MaxInt64 / second * second},
-		{"an offset out of range, and more", 9, math.MaxInt64, math.MaxInt64, math.MaxInt64},
-		{"an offset out of range into the past", 9, math.MinInt64, 0, -(math.MaxInt64 / second * second)},
+		{"hundreds of nanoseconds since 1900", 7, -2208988800, (epoch2026 + 2208988800) * 1e7,
+			epoch2026 * second},
+		{"an offset out of range", 9, math.MaxInt64, 0, packet.MaxTime / second * second},
+		{"an offset out of range, and more", 9, math.MaxInt64, math.MaxInt64, packet.MaxTime},
+		{"an offset out of range into the past", 9, math.MinInt64, 0, -(packet.MaxTime / second * second)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClock(test.resol, test.offset)

@@ -255,7 +255,7 @@ func (t *Table) Refuse(key Key, time int64) uint64 {
 
 // Expire evicts the datagrams that are too old at the packet time now.
 func (t *Table) Expire(now int64) {
-	for t.due <= now {
+	for t.slots != nil && t.oldest != none && t.due <= now {
 		t.evict(t.oldest, Timeout)
 	}
 }
