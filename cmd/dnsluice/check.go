@@ -108,6 +108,9 @@ func configChecks(loaded *config.Loaded, mistaken error) []check.Check {
 	for _, w := range loaded.Warnings {
 		add("environment", check.Warning, w)
 	}
+	for _, w := range loaded.Idle() {
+		add("values", check.Warning, w)
+	}
 	add("values", check.OK, "all are valid")
 	return append(checks, check.Check{Group: group, Name: "sensor",
 		Advice: "give more --memory, or fewer lanes (capture.lanes), or smaller rings (capture.ring_size)",

@@ -155,7 +155,13 @@ func showAndCompare(ctx context.Context, s *sensor.Sensor, brokers []string, scr
 // newScreen returns a screen that repaints a terminal, or prints a line a second elsewhere.
 func newScreen(out io.Writer) *screen {
 	if f, ok := out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
-		return &screen{out: out, every: 250 * time.Millisecond, paint: true, log: io.Discard}
+		return &screen{out: out, every: 250 * time.Millisecond, log: io.Discard,
+			size: func() (columns, rows int) {
+				if columns, rows, err := term.GetSize(int(f.Fd())); err == nil {
+					return columns, rows
+				}
+				return 80, 24
+			}}
 	}
 	return &screen{out: out, every: time.Second, log: os.Stderr}
 }

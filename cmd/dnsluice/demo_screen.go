@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
+	"github.com/dnsluice/dnsluice/internal/ops/top"
 	"github.com/dnsluice/dnsluice/internal/sensor"
 )
 
@@ -18,7 +19,7 @@ type screen struct {
 	out   io.Writer
 	log   io.Writer
 	every time.Duration
-	paint bool
+	size  func() (columns, rows int) // of the terminal; nil where there is none
 }
 
 // What a terminal is told (ECMA-48): the cursor home, erase to the end of the line, of the screen.
@@ -31,7 +32,7 @@ const (
 func (s *screen) draw(sensor *sensor.Sensor, back *readBack) {
 	newest, count := back.latest()
 	l := sensor.Ledger()
-	if !s.paint {
+	if s.size == nil {
 		fmt.Fprintf(s.out, "%s: %s packets, %s messages, %s acknowledged, %s read back, %s dropped\n",
 			sensor.Status().State, ledger.Number(l.Packets), ledger.Number(l.Messages),
 			ledger.Number(l.Acknowledged), ledger.Number(count), ledger.Number(l.Dropped))
@@ -46,8 +47,15 @@ func (s *screen) draw(sensor *sensor.Sensor, back *readBack) {
 		b.WriteString(r.line())
 		b.WriteByte('\n')
 	}
-	text := strings.ReplaceAll(b.String(), "\n", eraseLine+"\n")
-	io.WriteString(s.out, home+text+eraseRest)
+	io.WriteString(s.out, s.frame(b.String()))
+}
+
+// frame is text as it is painted over the one before. It fits the terminal: a line that wraps, or
+// one too many, would scroll, and what was painted before would stay.
+func (s *screen) frame(text string) string {
+	columns, rows := s.size()
+	lines := top.Fit(strings.Split(strings.TrimSuffix(text, "\n"), "\n"), columns, rows-1)
+	return home + strings.Join(lines, eraseLine+"\n") + eraseLine + "\n" + eraseRest
 }
 
 // line is a record in at most 110 columns.
@@ -72,7 +80,7 @@ func (r shown) line() string {
 // last prints the end of the demo. Its error is that of the output, which nothing before reported.
 func (s *screen) last(sensor *sensor.Sensor, c comparison) error {
 	fmt.Fprintln(s.out)
-	if !s.paint {
+	if s.size == nil {
 		sensor.Ledger().WriteText(s.out)
 		fmt.Fprintln(s.out)
 	}

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/sensor"
@@ -130,12 +132,23 @@ func TestTheScreenIsPaintedOrPrinted(t *testing.T) {
 		t.Errorf("got %q, want %q", out.String(), want)
 	}
 	out.Reset()
-	screen.paint = true
+	screen.size = func() (columns, rows int) { return 80, 24 }
 	screen.draw(idle, back)
 	painted := out.String()
 	if !strings.HasPrefix(painted, home) || !strings.HasSuffix(painted, eraseRest) ||
 		!strings.Contains(painted, "www.example") ||
 		strings.Count(painted, "\n") != strings.Count(painted, eraseLine) {
 		t.Errorf("painted %q", painted)
+	}
+}
+
+func TestAFrameFitsItsTerminal(t *testing.T) {
+	screen := &screen{size: func() (columns, rows int) { return 20, 6 }}
+	got := screen.frame(strings.Repeat("what is far longer than the terminal\n\n", 9))
+	// The end of the last line is a row as well: with as many lines as rows it would scroll.
+	want := home + strings.Repeat("what is far longer ~"+eraseLine+"\n", 4) +
+		"... 5 more lines; a~" + eraseLine + "\n" + eraseRest
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
 	}
 }

@@ -7,7 +7,6 @@ import (
 	"os"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
@@ -56,13 +55,4 @@ func resident() uint64 {
 		return 0
 	}
 	return pages * uint64(os.Getpagesize())
-}
-
-// cpuTime returns what this process has used so far, or 0 when the system does not tell.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
-	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

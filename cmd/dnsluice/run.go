@@ -11,6 +11,8 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,9 +37,9 @@ func runCommand() *cobra.Command {
 		Short: "Capture and deliver",
 		Long: "Capture DNS on interfaces, take it from name servers that report it by dnstap, or read it\n" +
 			"from capture files, and deliver it to Kafka.\n\n" +
-			"On interfaces and sockets it runs until SIGTERM or SIGINT, then delivers what it has within --grace; " +
-			"a second signal ends it at once. With --read it ends when every record is acknowledged;\n" +
-			"if one was dropped the exit status is 1.",
+			"On interfaces and sockets it runs until SIGTERM or SIGINT, then delivers what it has within\n" +
+			"--grace; a second signal ends it at once. With --read it ends when every record is\n" +
+			"acknowledged; if one was dropped the exit status is 1.",
 		Example: "  dnsluice run --interface eth2 --brokers k1:9092,k2:9092 --topic dns\n" +
 			"  dnsluice run --dnstap unix:///run/dnsluice.sock --brokers k1:9092 --topic dns\n" +
 			"  dnsluice run --read a.pcap --read b.pcapng.gz --brokers k1:9092 --topic dns",
@@ -60,7 +62,7 @@ func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
-	for _, w := range loaded.Warnings {
+	for _, w := range slices.Concat(loaded.Warnings, loaded.Idle()) {
 		log.Warn(w)
 	}
 	if cfg.Readable() {
@@ -307,6 +309,7 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 	if err != nil {
 		return err
 	}
+	s.logStart()
 	go reportState(helpers, s.sensor.Status, s.log,
 		func(sentence string) { s.notify(notify.Status(sentence)) })
 	s.notify(notify.Ready("capturing"))
@@ -320,6 +323,14 @@ func (s service) run(ctx context.Context, stderr io.Writer) error {
 	}
 	// The ledger after the spool: only closing it tells what is there.
 	return errors.Join(err, <-httpDone, closeSpool(s.spool, s.log), s.closeLedger(stderr))
+}
+
+// logStart says once what runs, for whoever reads the log of a fault long after it.
+func (s service) logStart() {
+	from := slices.Concat(s.cfg.Capture.Interfaces, s.cfg.Capture.DNSTap.Listen, s.cfg.Capture.Read)
+	s.log.Info("sensor: start", "version", versionText(), "sensor", s.cfg.Sensor, "run", s.id,
+		"from", strings.Join(from, ","), "lanes", len(s.sensor.Lanes()),
+		"brokers", strings.Join(s.cfg.Deliver.Brokers, ","), "topic", s.cfg.Deliver.Topic)
 }
 
 // closeLedger prints the ledger of the whole run, and writes it where the user wants it.

@@ -67,7 +67,8 @@ func provesARun(t *testing.T, format string) {
 	}
 	part := execute(t, program(t, "verify", "--brokers", brokers, "--json", "--from", "1", "--to",
 		time.Now().Add(time.Hour).Format(time.RFC3339))).expect(t, 0).report(t)
-	if part.Records >= want || part.Partitions[0].Start != 1 {
+	// One record less, if all went to one partition.
+	if part.Records > want || part.Partitions[0].Start != 1 {
 		t.Errorf("%+v", part)
 	}
 }

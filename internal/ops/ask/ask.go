@@ -206,13 +206,17 @@ func (a *Answer) read(code int, body io.Reader) error {
 	return nil
 }
 
-// readReady reads /readyz: the state and its sentence.
+// readReady reads /readyz: the state and its sentence, which may begin with the state's name.
 func (a *Answer) readReady(code int, body io.Reader) error {
 	text, err := io.ReadAll(body)
 	if err != nil {
 		return err
 	}
-	name, sentence, ok := strings.Cut(strings.TrimSpace(string(text)), ": ")
+	line := strings.TrimSpace(string(text))
+	name, sentence, ok := strings.Cut(line, ": ")
+	if word, _, several := strings.Cut(name, " "); several {
+		name, sentence = word, line
+	}
 	if !ok || code != http.StatusOK && code != http.StatusServiceUnavailable {
 		return errors.New("its answer is not a sensor's")
 	}

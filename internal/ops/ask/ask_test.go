@@ -94,6 +94,15 @@ func TestASensorWhoseCountersHangIsAskedForItsState(t *testing.T) {
 	}
 }
 
+func TestTheNameOfAStateIsReadWhereItsSentenceBeginsWithIt(t *testing.T) {
+	const line = "unreachable since 2026-03-01T12:00:00Z: no broker answers"
+	var a Answer
+	err := a.readReady(503, strings.NewReader(line+"\n"))
+	if want := (State{Name: "unreachable", Sentence: line}); err != nil || a.State != want {
+		t.Errorf("%+v, %v", a.State, err)
+	}
+}
+
 func TestAnAddressWithoutAHostIsThisMachine(t *testing.T) {
 	for address, want := range map[string]string{
 		":9953": "127.0.0.1:9953", "127.0.0.1:1": "127.0.0.1:1", "[::1]:2": "[::1]:2", "ns1:3": "ns1:3",

@@ -13,32 +13,34 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// file reads the YAML file. It walks the nodes itself, for these know their lines and a decoder
-// into structs stops at the first mistake.
-func (l *loader) file(path string, readFile func(string) ([]byte, error)) {
+// file reads the YAML file, and tells whether it could: else nothing is known of what it says. It
+// walks the nodes itself, for these know their lines and a decoder into structs stops at the first
+// mistake.
+func (l *loader) file(path string, readFile func(string) ([]byte, error)) bool {
 	data, err := readFile(path)
 	if err != nil {
 		l.mistake("", "", "read the configuration file: %v", err)
-		return
+		return false
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
 	switch err := decoder.Decode(&document); {
 	case errors.Is(err, io.EOF):
-		return // nothing but comments
+		return true // nothing but comments
 	case err != nil:
 		at, what := syntaxError(path, err)
 		l.mistake(at, "", "%s", what)
-		return
+		return false
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		l.mistake(path, "", "more than one YAML document; one is enough")
-		return
+		return false
 	}
 	f := fileReader{loader: l, path: path}
 	if root := f.resolve(document.Content[0]); !isNull(root) {
 		f.mapping("", root)
 	}
+	return true
 }
 
 // fileReader walks one file.

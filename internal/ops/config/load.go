@@ -98,8 +98,9 @@ func Load(fs *pflag.FlagSet, environ []string, readFile func(string) ([]byte, er
 	l := &loader{out: &Loaded{Config: Default(), origins: map[string]string{}}}
 	l.options = options(&l.out.Config)
 	env := l.environment(environ)
-	if path := filePath(fs, env); path != "" {
-		l.file(path, readFile)
+	checks = append([]func(Config) error{Config.Validate}, checks...)
+	if path := filePath(fs, env); path != "" && !l.file(path, readFile) {
+		checks = nil // what is missing may stand there
 	}
 	for _, o := range l.options {
 		v := env[o.env()]
@@ -113,7 +114,7 @@ func Load(fs *pflag.FlagSet, environ []string, readFile func(string) ([]byte, er
 	}
 	l.flags(fs)
 	l.implyTLS()
-	for _, check := range append([]func(Config) error{Config.Validate}, checks...) {
+	for _, check := range checks {
 		l.check(check)
 	}
 	if err := l.mistakes.orNil(); err != nil {

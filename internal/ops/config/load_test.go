@@ -477,7 +477,8 @@ func TestAnAliasStandsForItsValue(t *testing.T) {
 }
 
 func TestAFileThatIsNotThereIsAMistake(t *testing.T) {
-	_, err := given{args: []string{"--config=none.yaml"}}.load(t)
+	// And the only one: the broker may stand there.
+	_, err := given{args: []string{"--config=none.yaml"}}.load(t, Config.Runnable)
 	want := "config: read the configuration file: open none.yaml: file does not exist"
 	if diff := cmp.Diff(want, lines(t, err)); diff != "" {
 		t.Errorf("mistakes (-want +got):\n%s", diff)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/pprof"
+	"strings"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
@@ -56,7 +57,21 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) {
 	if !state.Ready {
 		code = http.StatusServiceUnavailable
 	}
-	sentence(w, code, state.Name+": "+state.Sentence)
+	sentence(w, code, state.line())
+}
+
+// line is the state in one line, which begins with its name: most sentences do so themselves.
+func (s State) line() string {
+	if strings.HasPrefix(s.Sentence, s.Name+" ") {
+		return s.Sentence
+	}
+	return s.Name + ": " + s.Sentence
+}
+
+// words is the sentence without what the page has said before it: the name, and since when.
+func (s State) words() string {
+	said := s.Name + " since " + s.Since.UTC().Format(time.RFC3339) + ": "
+	return strings.TrimPrefix(s.Sentence, said)
 }
 
 func sentence(w http.ResponseWriter, code int, text string) {
@@ -125,6 +140,6 @@ func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
 	esc := html.EscapeString
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	fmt.Fprintf(w, page, esc(s.src.Sensor), esc(state.Name),
-		state.Since.UTC().Format(time.RFC3339), esc(state.Sentence), profiles,
+		state.Since.UTC().Format(time.RFC3339), esc(state.words()), profiles,
 		esc(s.src.Version), esc(s.src.Run))
 }

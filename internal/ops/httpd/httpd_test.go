@@ -47,6 +47,9 @@ var (
 		Evidence: map[string]string{"k1:9092": "connection refused"}}
 )
 
+var idle = State{Name: "idle", Since: since, Ready: true,
+	Sentence: "idle since 2026-03-01T12:00:00Z: there is nothing to deliver"}
+
 func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
 // ask returns the answer to one request.
@@ -74,6 +77,8 @@ func TestAnswers(t *testing.T) {
 			"flowing: all records are acknowledged\n"},
 		{"a sensor that is not ready says why", Config{}, unreachable, "GET", "/readyz", 503,
 			"unreachable: no broker answers; is k1:9092 the right address?\n"},
+		{"the page says the state's name once", Config{}, idle, "GET", "/", 200,
+			"<p><strong>idle</strong> since 2026-03-01T12:00:00Z: there is nothing to deliver</p>"},
 		{"metrics come from their handler", Config{}, flowing, "GET", "/metrics", 200,
 			"dnsluice_packets_total 1\n"},
 		{"the page links the rest", Config{}, flowing, "GET", "/", 200,
@@ -100,6 +105,13 @@ func TestAnswers(t *testing.T) {
 				t.Errorf("Cache-Control is %q: a state is of one moment", got)
 			}
 		})
+	}
+}
+
+func TestReadyzSaysTheNameOfTheStateOnce(t *testing.T) {
+	w := ask(Config{}, idle, "GET", "/readyz")
+	if want := idle.Sentence + "\n"; w.Body.String() != want {
+		t.Errorf("%q, want %q", w.Body, want)
 	}
 }
 

@@ -68,11 +68,11 @@ func (v *View) Frame(columns, rows int, now time.Time) []string {
 		lines = append(lines, "")
 		lines = append(lines, v.lanes()...)
 	}
-	return fit(lines, columns, rows)
+	return Fit(lines, columns, rows)
 }
 
-// fit cuts lines to the terminal. Empty lines give way first.
-func fit(lines []string, columns, rows int) []string {
+// Fit cuts lines to a terminal of so many columns and rows. Empty lines give way first.
+func Fit(lines []string, columns, rows int) []string {
 	columns, rows = max(columns, 1), max(rows, 1)
 	if len(lines) > rows {
 		lines = slices.DeleteFunc(lines, func(line string) bool { return line == "" })
