@@ -35,14 +35,18 @@ func verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "verify",
 		Short: "Read the topic and prove that nothing is missing",
-		Long: "Read the topic and prove, for each sensor, run and lane, from the numbers in the records: how\n" +
-			"many there are, which are missing, which came twice. What the sensor's heartbeats say was\n" +
-			"dropped, or still waits in its spool, explains what is missing; the exit status is 1 if anything\n" +
-			"is missing that nobody explains, or if there is nothing to verify.\n\n" +
-			"--from and --to are start, end, an offset (in all partitions), a time as RFC 3339 has it, or\n" +
-			"how long ago: 90m. What was cut off cannot be judged: of each partition that is not read from\n" +
-			"its beginning or to its end, a lane counts from its first or to its last record there, and\n" +
-			"what is missing is unjudged where a heartbeat that was cut off may explain it.",
+		Long: "Read the topic and prove, for each sensor, run and lane, from the numbers in the\n" +
+			"records: how many there are, which are missing, which came twice. What the\n" +
+			"sensor's heartbeats say was dropped, or still waits in its spool, explains what\n" +
+			"is missing; the exit status is 1 if anything is missing that nobody explains, or\n" +
+			"if there is nothing to verify.\n\n" +
+			"--from and --to are start, end, an offset (in all partitions), a time as RFC 3339\n" +
+			"has it, or how long ago: 90m. Times are those that Kafka has for the records. Of a\n" +
+			"topic that is not read whole, also because its oldest records are deleted, a lane\n" +
+			"is judged between two heartbeats: the first that had come to where every partition\n" +
+			"is begun, and the last that had not come beyond where any is ended. Whatever else\n" +
+			"seems to be missing is unjudged: it may be where nothing was read. That is no\n" +
+			"failure. Without heartbeats nothing of such a topic is judged.",
 		Example: "  dnsluice verify --brokers k1:9092 --topic dns\n" +
 			"  dnsluice verify --brokers k1:9092 --from 24h --to 1h --json\n" +
 			"  dnsluice read capture.pcap | dnsluice verify --file -",
@@ -160,7 +164,7 @@ func verifyTopic(c *cobra.Command, o verifyOptions) error {
 		return err
 	}
 	defer w.Close()
-	check := verify.New(verify.Options{})
+	check := verify.New(verify.Options{Topic: w.Topic()})
 	for _, e := range w.Extents() {
 		check.Expect(verify.Partition{Partition: e.Partition, Start: e.Start, End: e.End,
 			CutStart: e.Start > 0, CutEnd: !o.follow && e.End < e.Newest})
@@ -187,10 +191,12 @@ func addWindow(c *cobra.Command, o verifyOptions, check *verify.Checker, w *kafk
 		cancel()
 		switch {
 		case errors.Is(err, io.EOF):
+			skip(check, w)
 			return nil
 		case err != nil && !quiet:
 			return err
 		}
+		skip(check, w)
 		for _, r := range records {
 			if err := check.Add(r.Partition, r.Offset, r.Value); err != nil {
 				return err
@@ -203,6 +209,13 @@ func addWindow(c *cobra.Command, o verifyOptions, check *verify.Checker, w *kafk
 				told.UTC().Format(time.RFC3339), ledger.Number(r.Records), ledger.Number(r.Missing),
 				ledger.Number(r.Unexplained), ledger.Number(r.Duplicates))
 		}
+	}
+}
+
+// skip tells the checker what the topic had lost before it was read.
+func skip(check *verify.Checker, w *kafka.Window) {
+	for partition, offset := range w.Skipped() {
+		check.Skip(partition, offset)
 	}
 }
 

@@ -4,6 +4,7 @@ package verify
 
 import (
 	"cmp"
+	"math"
 	"slices"
 	"strings"
 )
@@ -15,9 +16,10 @@ import (
 //  2. What delivery dropped: refused by a broker, pushed out of the spool, given up at the end.
 //     Delivery does not know numbers, so this is a sum for the whole run.
 //  3. What waits: in memory, or in the spool, when the last heartbeat was made.
-//  4. Of a run that goes on: what is newer than its last heartbeat. It may be on its way.
+//  4. Of a run that goes on: what is newer than its last heartbeat. It may be on its way. Of one that
+//     has fallen silent and has a spool it may be there, which cannot be judged.
 //
-// What is left is unexplained. Where the range that is read cuts a run, some of that cannot be
+// What is left is unexplained. Where the range that is read cuts a run, only a part of it can be
 // judged; cut.go says which.
 
 // State is what is known of the end of a run.
@@ -48,7 +50,7 @@ type Lane struct {
 	First uint64 `json:"first"` // the numbers that were to be there
 	Last  uint64 `json:"last"`
 	Counts
-	Gaps     []Range `json:"gaps"`      // that are missing, the first maxGaps of them
+	Gaps     []Range `json:"gaps"`      // in what is judged, the first maxGaps of them
 	MoreGaps uint64  `json:"more_gaps"` // how many others there are
 }
 
@@ -62,7 +64,7 @@ type Counts struct {
 	Missing     uint64 `json:"missing"`
 	Dropped     uint64 `json:"dropped"`     // missing, and dropped as the heartbeats say
 	Waiting     uint64 `json:"waiting"`     // missing, and may still come
-	Unjudged    uint64 `json:"unjudged"`    // missing, and what may explain it was not read
+	Unjudged    uint64 `json:"unjudged"`    // missing, and may be, or be explained, where nothing was read
 	Unexplained uint64 `json:"unexplained"` // missing, and nobody says why
 }
 
@@ -71,11 +73,20 @@ func (c *Counts) add(d Counts) {
 	c.Duplicates += d.Duplicates
 	c.Malformed += d.Malformed
 	c.Heartbeats += d.Heartbeats
-	c.Missing += d.Missing
-	c.Dropped += d.Dropped
-	c.Waiting += d.Waiting
-	c.Unjudged += d.Unjudged
-	c.Unexplained += d.Unexplained
+	c.Missing = plus(c.Missing, d.Missing)
+	c.Dropped = plus(c.Dropped, d.Dropped)
+	c.Waiting = plus(c.Waiting, d.Waiting)
+	c.Unjudged = plus(c.Unjudged, d.Unjudged)
+	c.Unexplained = plus(c.Unexplained, d.Unexplained)
+}
+
+// plus adds up what records claim, as far as it goes: they may have been written to deceive, and no
+// number of records that are missing comes to none.
+func plus(a, b uint64) uint64 {
+	if a+b < a {
+		return math.MaxUint64
+	}
+	return a + b
 }
 
 // move turns up to n unexplained numbers of c into what to points to, and returns how many.
@@ -89,31 +100,24 @@ func (c *Counts) move(to *uint64, n uint64) uint64 {
 // maxGaps is how many gaps of a lane are named.
 const maxGaps = 100
 
-// later is what the runs of the same sensor that came after say of the spool that they found.
-type later struct {
-	known   bool   // there is such a run
-	records uint64 // on disk when the newest of them last spoke
-	dropped uint64 // that they lost there
-}
-
 // account is a lane under judgement.
 type account struct {
 	Lane
 	*lane
-	early uint64 // unexplained, and no newer than the first heartbeat that was read
 }
 
-// judge makes the account of the run.
-func (c *Checker) judge(r *run, o Options, after later) Run {
+// judge makes the account of the run. next is what other runs of the sensor say of it.
+func (c *Checker) judge(r *run, o Options, next others) Run {
 	state, says := c.state(r, o)
 	out := Run{Sensor: r.sensor, Run: r.runID.run, State: state, Says: says}
+	judged := c.scope(r, next)
 	var accounts []*account
 	for _, l := range r.all() {
-		accounts = append(accounts, c.judgeLane(l, c.late(state)))
+		accounts = append(accounts, c.judgeLane(l, &judged, state))
 	}
 	slices.SortFunc(accounts, func(a, b *account) int { return cmp.Compare(a.Lane.Lane, b.Lane.Lane) })
-	if len(r.beats) > 0 {
-		explain(accounts, c.allowance(r, state, after, accounts))
+	if !judged.none && len(r.beats) > 0 {
+		explain(accounts, c.allowance(&judged, state, next))
 	}
 	for _, a := range accounts {
 		out.Lanes = append(out.Lanes, a.Lane)
@@ -125,41 +129,42 @@ func (c *Checker) judge(r *run, o Options, after later) Run {
 // allowance is how many records the heartbeats of a run explain, without saying which.
 type allowance struct {
 	dropped  uint64 // by delivery
-	perhaps  uint64 // the same, before the first heartbeat, unless they are below what is judged
 	waiting  uint64 // in memory or on disk
 	unjudged uint64 // that waited when the range ended
 }
 
-// allowance returns what the heartbeats of r, which has some, explain of its lanes.
-func (c *Checker) allowance(r *run, state State, after later, accounts []*account) allowance {
-	last := &r.beats[len(r.beats)-1]
-	var out allowance
-	out.dropped, out.perhaps = r.dropped(accounts)
-	waiting := last.Held + last.Spooled
-	switch {
-	case state == Cut:
-		out.unjudged, waiting = waiting, 0
-	case state == Running:
-	case last.Spool == nil:
-		waiting = 0 // what was in memory is gone
-	case after.known:
-		out.dropped += min(waiting, after.dropped)
-		waiting = min(waiting, after.records)
+// allowance returns what is explained of the part of a run that is judged.
+func (c *Checker) allowance(judged *scope, state State, next others) (out allowance) {
+	last := judged.last()
+	before, dropped := judged.from.elsewhere(), last.elsewhere()
+	out.dropped = dropped - min(before, dropped)
+	waiting := plus(last.Held, last.Spooled)
+	left := waiting // at the most, in later runs: of a run that was killed nobody has said how much
+	if !last.Last {
+		left = math.MaxUint64
 	}
-	out.waiting = waiting
+	switch {
+	case !judged.open:
+		out.unjudged = waiting
+	case state == Running:
+		out.waiting = waiting
+	case last.Spool == nil: // what was in memory is gone
+	case !next.known:
+		out.waiting = waiting
+	default:
+		out.dropped = plus(out.dropped, min(left, next.dropped))
+		out.waiting = min(left, next.records)
+		if c.cut(false) {
+			out.unjudged, out.waiting = out.waiting, 0
+		}
+	}
 	return out
 }
 
-// explain spends what the heartbeats explain on what is missing, so that as little as can be stays
-// unexplained: what explains anything goes first to what nothing else does.
+// explain spends what the heartbeats explain on what is missing.
 func explain(accounts []*account, have allowance) {
 	for _, a := range accounts {
-		have.dropped -= a.move(&a.Dropped, min(have.dropped, a.Unexplained-a.early))
-	}
-	for _, a := range accounts {
-		n := a.move(&a.Dropped, min(have.dropped, a.early))
-		have.dropped, a.early = have.dropped-n, a.early-n
-		have.perhaps -= a.move(&a.Unjudged, min(have.perhaps, a.early))
+		have.dropped -= a.move(&a.Dropped, have.dropped)
 		have.waiting -= a.move(&a.Waiting, have.waiting)
 		have.unjudged -= a.move(&a.Unjudged, have.unjudged)
 	}
@@ -200,46 +205,46 @@ func (r *run) all() []*lane {
 	return all
 }
 
-// judgeLane finds what is missing of the lane, and explains it as far as the lane itself can. late
-// is what becomes of what is newer than the last heartbeat, or nil.
-func (c *Checker) judgeLane(l *lane, late func(*Counts) *uint64) *account {
+// judgeLane finds what is missing of the lane, and explains it as far as the lane itself can.
+func (c *Checker) judgeLane(l *lane, judged *scope, state State) *account {
 	out := &account{lane: l, Lane: Lane{Lane: l.lane, Gaps: []Range{}, Counts: Counts{
 		Records: l.records, Duplicates: l.duplicates, Malformed: l.malformed, Heartbeats: l.heartbeats}}}
 	out.First, out.Last = c.window(l)
-	before, marks := l.marks(out.First, out.Last)
+	from, to := judged.of(l)
+	switch {
+	case from > to: // nothing is judged
+		from, to = out.Last+1, out.Last
+	case out.First > out.Last:
+		out.First, out.Last = from, to
+	default:
+		out.First, out.Last = min(out.First, from), max(out.Last, to)
+	}
+	marks := l.marks(judged, from, to)
 	missing := out.missing(marks)
+	newer := len(missing) - 2 // than the last heartbeat
 	out.Unexplained = out.Missing
-	for i, m := range marks {
-		dropped, perhaps := m.Dropped, uint64(0)
-		if i == 0 {
-			dropped, perhaps = divide(m.Dropped, l.lacks(before+1, out.First-1))
-		}
-		missing[i] -= out.move(&out.Dropped, min(missing[i], dropped))
-		missing[i] -= out.move(&out.Unjudged, min(missing[i], perhaps))
+	out.move(&out.Unjudged, missing[0])
+	out.move(&out.Unjudged, missing[newer+1])
+	for i, m := range marks[1:newer] {
+		out.move(&out.Dropped, min(missing[i+1], m.Dropped))
 	}
-	if len(marks) > 0 {
-		if said, ok := l.run.beats[0].of(l.lane); ok && said.Seq >= out.First {
-			out.early = missing[0]
-		}
-	}
-	if late != nil {
-		out.move(late(&out.Counts), missing[len(marks)])
+	switch {
+	case state == Running:
+		out.move(&out.Waiting, missing[newer])
+	case judged.owes:
+		out.move(&out.Unjudged, missing[newer])
 	}
 	return out
 }
 
 // missing finds the gaps of the lane, and counts what is missing up to each mark, and after the
-// last.
+// last. It names those that are judged: between the first mark and the last.
 func (out *account) missing(marks []laneBeat) []uint64 {
 	missing := make([]uint64, len(marks)+1)
 	at := 0
 	out.seen.gaps(out.First, out.Last, func(gap Range) {
-		out.Missing += gap.count()
-		if len(out.Gaps) < maxGaps {
-			out.Gaps = append(out.Gaps, gap)
-		} else {
-			out.MoreGaps++
-		}
+		out.Missing = plus(out.Missing, gap.count())
+		out.name(Range{max(gap.First, marks[0].Seq+1), min(gap.Last, marks[len(marks)-1].Seq)})
 		for gap.First <= gap.Last {
 			for at < len(marks) && marks[at].Seq < gap.First {
 				at++
@@ -258,56 +263,35 @@ func (out *account) missing(marks []laneBeat) []uint64 {
 	return missing
 }
 
-// window returns the numbers that are to be there. Where partitions were cut, it is what lies
-// between the cuts: in each cut partition, the lane's first and last record.
-func (c *Checker) window(l *lane) (first, last uint64) {
-	first = 1
-	_, last = l.seen.bounds()
-	if n := len(l.run.beats); n > 0 && !c.cut(false) {
-		if said, ok := l.run.beats[n-1].of(l.lane); ok {
-			last = max(last, said.Seq)
-		}
+// name puts a gap on the list, if there is one and room for it.
+func (out *account) name(gap Range) {
+	switch {
+	case gap.First > gap.Last:
+	case len(out.Gaps) < maxGaps:
+		out.Gaps = append(out.Gaps, gap)
+	default:
+		out.MoreGaps++
 	}
-	if c.cut(true) {
-		first = l.lowest()
-	}
-	for _, p := range c.partitions {
-		t := p.tracks[l]
-		if t == nil {
-			continue
-		}
-		if p.CutStart {
-			first = max(first, t.first)
-		}
-		if p.CutEnd {
-			last = min(last, t.last)
-		}
-	}
-	return first, last
 }
 
-// marks returns the numbers that the heartbeats say the lane had reached, in order, and with each
-// how many were dropped since the one before. Marks outside of the window are left out, but for
-// the first after it; from is the number of the last before it, 0 when there is none.
-func (l *lane) marks(first, last uint64) (from uint64, marks []laneBeat) {
-	var before laneBeat
-	for i := range l.run.beats {
-		said, ok := l.run.beats[i].of(l.lane)
+// marks returns the numbers at which the judgement changes, in order: behind what is not judged
+// below from, those that the heartbeats say the lane had reached, and with each how many were
+// dropped since the one before, and to, behind which nothing is judged.
+func (l *lane) marks(judged *scope, from, to uint64) []laneBeat {
+	marks := []laneBeat{{Seq: from - 1}}
+	before, _ := judged.from.of(l.lane)
+	for i := range judged.beats {
+		said, ok := judged.beats[i].of(l.lane)
 		if !ok || said.Seq < before.Seq || said.Dropped < before.Dropped {
 			continue // a sensor never says that; another that has its name might
 		}
-		mark := laneBeat{Seq: said.Seq, Dropped: said.Dropped - before.Dropped}
-		if said.Seq >= first {
-			marks = append(marks, mark)
-		} else {
-			from = said.Seq
-		}
-		before = said
-		if said.Seq >= last {
+		if said.Seq > to {
 			break
 		}
+		marks = append(marks, laneBeat{Seq: said.Seq, Dropped: said.Dropped - before.Dropped})
+		before = said
 	}
-	return from, marks
+	return append(marks, laneBeat{Seq: to})
 }
 
 // compareRuns puts runs in the order of their names, which is that of time.

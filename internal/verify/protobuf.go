@@ -128,6 +128,8 @@ const (
 	beatHeld     = 11
 	beatLanes    = 13
 	beatSpool    = 14
+	beatTopic    = 15
+	beatReached  = 16
 
 	laneNumber  = 1
 	laneSeq     = 2
@@ -135,11 +137,14 @@ const (
 
 	spoolRecords = 1
 	spoolDropped = 2
+
+	reachedPartition = 1
+	reachedEnd       = 2
 )
 
 // protoBeat reads the heartbeat that scanProto has found.
 func protoBeat(f *fields) (b beat, ok bool) {
-	b = beat{seq: f.seq, time: time.Unix(0, f.time)}
+	b = beat{lane: f.lane, seq: f.seq, time: time.Unix(0, f.time)}
 	if f.heartbeat == nil {
 		return b, false
 	}
@@ -155,6 +160,13 @@ func protoBeat(f *fields) (b beat, ok bool) {
 			at := &b.Lanes[len(b.Lanes)-1]
 			return eachPart(p.bytes, map[uint64]*uint64{laneNumber: &at.Lane, laneSeq: &at.Seq,
 				laneDropped: &at.Dropped}, nil)
+		case beatTopic:
+			b.TopicID = string(p.bytes)
+		case beatReached:
+			b.Reached = append(b.Reached, reached{})
+			at := &b.Reached[len(b.Reached)-1]
+			return eachPart(p.bytes, map[uint64]*uint64{reachedPartition: &at.Partition,
+				reachedEnd: &at.End}, nil)
 		case beatSpool:
 			b.Spool = &spoolBeat{}
 			return eachPart(p.bytes, map[uint64]*uint64{spoolRecords: &b.Spool.Records,

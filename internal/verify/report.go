@@ -15,7 +15,7 @@ type Verdict string
 const (
 	Complete  Verdict = "complete"  // nothing is missing
 	Explained Verdict = "explained" // what is missing was dropped and said to be, or may still come
-	Unjudged  Verdict = "unjudged"  // what else is missing may be explained where nothing was read
+	Unjudged  Verdict = "unjudged"  // what else is missing may be, or be explained, where nothing was read
 	Gaps      Verdict = "gaps"      // something is missing and nobody says why
 	Empty     Verdict = "empty"     // there is no record
 )
@@ -50,25 +50,12 @@ func (c *Checker) Report(o Options) Report {
 	}
 	slices.SortFunc(runs, compareRuns)
 	for i, r := range runs {
-		out.Runs = append(out.Runs, c.judge(r, o, laterThan(r, runs[i+1:])))
+		out.Runs = append(out.Runs, c.judge(r, o, c.othersOf(runs, i)))
 		out.add(out.Runs[i].Counts)
 	}
 	out.Verdict = out.verdict()
 	out.Sentence = out.sentence()
 	return out
-}
-
-// laterThan sums up what the runs of r's sensor among those given say of the spool.
-func laterThan(r *run, runs []*run) (after later) {
-	for _, next := range runs {
-		if next.sensor != r.sensor || len(next.beats) == 0 {
-			continue
-		}
-		if last := &next.beats[len(next.beats)-1]; last.Spool != nil {
-			after = later{true, last.Spool.Records, after.dropped + last.Spool.Dropped}
-		}
-	}
-	return after
 }
 
 func (r *Report) verdict() Verdict {
@@ -96,7 +83,7 @@ func (r *Report) sentence() string {
 			number(r.Unexplained), number(r.Records+r.Missing), runs)
 	case Unjudged:
 		return fmt.Sprintf("%s records of %s; %s are missing: %s were dropped, as the heartbeats "+
-			"say, %s wait, and %s cannot be judged, for the range cuts off what may explain them",
+			"say, %s wait, and %s cannot be judged, for they may be where nothing was read",
 			number(r.Records), runs, number(r.Missing), number(r.Dropped), number(r.Waiting),
 			number(r.Unjudged))
 	case Explained:

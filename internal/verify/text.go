@@ -25,27 +25,54 @@ func (r Report) WriteText(w io.Writer) error {
 	return err
 }
 
-func (r *Report) table(b *strings.Builder) {
-	rows := [][]string{{"sensor", "run", "lane", "records", "first", "last", "twice", "malformed",
-		"missing", "dropped", "waiting", "unjudged", "unexplained"}}
-	line := func(sensor, run, lane, first, last string, c Counts) {
-		rows = append(rows, []string{sensor, run, lane, number(c.Records), first, last,
-			number(c.Duplicates), number(c.Malformed), number(c.Missing), number(c.Dropped),
-			number(c.Waiting), number(c.Unjudged), number(c.Unexplained)})
+// column is one of the table.
+type column struct {
+	name string
+	of   func(*Counts) uint64
+}
+
+// columns are those that say something: of most topics nothing is missing, and a terminal is narrow.
+func (r *Report) columns() (all []column) {
+	for _, c := range []column{
+		{"twice", func(c *Counts) uint64 { return c.Duplicates }},
+		{"malformed", func(c *Counts) uint64 { return c.Malformed }},
+		{"missing", func(c *Counts) uint64 { return c.Missing }},
+		{"dropped", func(c *Counts) uint64 { return c.Dropped }},
+		{"waiting", func(c *Counts) uint64 { return c.Waiting }},
+		{"unjudged", func(c *Counts) uint64 { return c.Unjudged }},
+		{"unexplained", func(c *Counts) uint64 { return c.Unexplained }},
+	} {
+		if c.of(&r.Counts) > 0 || c.name == "missing" {
+			all = append(all, c)
+		}
 	}
+	return all
+}
+
+// table has a part for each run, with a line for each lane.
+func (r *Report) table(b *strings.Builder) {
+	columns := r.columns()
 	for _, run := range r.Runs {
+		fmt.Fprintf(b, "%s, run %s (%s)\n", printable(run.Sensor), printable(run.Run), run.State)
+		head := []string{"lane", "records", "first", "last"}
+		for _, c := range columns {
+			head = append(head, c.name)
+		}
+		rows := [][]string{head}
 		for _, l := range run.Lanes {
 			name := strconv.FormatUint(l.Lane, 10)
 			if l.Heartbeats > 0 {
 				name += " (heartbeats)"
 			}
-			line(printable(run.Sensor), printable(run.Run), name, number(l.First), number(l.Last),
-				l.Counts)
+			row := []string{name, number(l.Records), number(l.First), number(l.Last)}
+			for _, c := range columns {
+				row = append(row, number(c.of(&l.Counts)))
+			}
+			rows = append(rows, row)
 		}
+		writeTable(b, rows, 1)
+		b.WriteString("\n")
 	}
-	line("all", "", "", "", "", r.Counts)
-	writeTable(b, rows, 3)
-	b.WriteString("\n")
 }
 
 // gaps names what is missing where that is not explained.
@@ -103,8 +130,8 @@ func (r *Report) notes(b *strings.Builder) {
 		}
 	}
 	if r.cut {
-		b.WriteString("the topic was not read whole: a lane is judged between its first and its " +
-			"last record in each partition that was cut\n")
+		b.WriteString("the topic was not read whole: a lane is judged between two heartbeats, of " +
+			"which the first\nhad come to where it was begun, and the last not beyond where it was ended\n")
 	}
 	if r.Foreign > 0 {
 		fmt.Fprintf(b, "%s values are no records of dnsluice, the first at %s\n",

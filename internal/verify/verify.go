@@ -31,6 +31,10 @@ var ErrMemory = errors.New("verify: the records seen are too many and too scatte
 type Options struct {
 	Memory int // bytes for what was seen; 0 is DefaultMemory
 
+	// Topic is the id of the topic that is read, as a heartbeat has it. Without it a topic that was
+	// not read whole proves nothing.
+	Topic string
+
 	// Now is when the reading ended, to tell a run that goes on from one that has fallen silent.
 	// Zero: the records are of no certain time, as those of a file, and no run goes on.
 	Now time.Time
@@ -53,6 +57,8 @@ type Partition struct {
 type Checker struct {
 	memory     int
 	bytes      int // that are kept
+	topic      string
+	reached    map[uint64]uint64 // by a heartbeat, for a moment
 	partitions map[int32]*partition
 	runs       map[runID]*run
 	foreign    uint64 // values that are no records of ours
@@ -67,6 +73,7 @@ type run struct {
 	runID
 	lanes map[uint64]*lane
 	beats []beat
+	dense int // how many heartbeats there may be before they are thinned out
 }
 
 // lane is one lane of a run.
@@ -88,7 +95,7 @@ type partition struct {
 	current *track // of the last record: mostly that of the next
 }
 
-// track is one lane in one partition. There a lane's numbers rise, but for what was sent again.
+// track is one lane in one partition.
 type track struct {
 	*lane
 	first, last uint64 // numbers, in the order of offsets
@@ -106,11 +113,12 @@ func New(o Options) *Checker {
 	if o.Memory == 0 {
 		o.Memory = DefaultMemory
 	}
-	return &Checker{memory: o.Memory, partitions: map[int32]*partition{}, runs: map[runID]*run{}}
+	return &Checker{memory: o.Memory, topic: o.Topic, reached: map[uint64]uint64{},
+		partitions: map[int32]*partition{}, runs: map[runID]*run{}}
 }
 
-// Expect says how far a partition is going to be read. Without it a partition is taken to be read
-// whole.
+// Expect says how far a partition is going to be read, before any of it is. Without it a partition is
+// taken to be read whole.
 func (c *Checker) Expect(p Partition) { c.partition(p.Partition).Partition = p }
 
 // Seen returns how many records were taken so far.
@@ -144,7 +152,9 @@ func (c *Checker) Add(partition int32, offset int64, value []byte) error {
 	}
 	t := c.track(p, f)
 	before := t.seen.bytes
-	t.last = f.seq
+	if t.last = f.seq; t.first == 0 {
+		t.first = f.seq
+	}
 	if t.seen.add(f.seq) {
 		t.records++
 	} else {
@@ -156,14 +166,27 @@ func (c *Checker) Add(partition int32, offset int64, value []byte) error {
 		t.malformed++
 	case isBeat:
 		t.heartbeats++
-		t.run.beats = append(t.run.beats, b)
-		c.bytes += beatBytes + 24*len(b.Lanes)
+		c.keep(t.run, b)
 	}
 	c.bytes += t.seen.bytes - before
 	if c.bytes > c.memory {
 		return ErrMemory
 	}
 	return nil
+}
+
+// thinFrom is how many heartbeats of a run are kept as they are: half a day of them.
+const thinFrom = 4096
+
+// keep keeps a heartbeat.
+func (c *Checker) keep(r *run, b beat) {
+	c.place(&b)
+	r.beats = append(r.beats, b)
+	c.bytes += beatBytes + 24*len(b.Lanes)
+	if len(r.beats) >= max(r.dense, thinFrom) {
+		c.bytes -= r.thin() * (beatBytes + 24*len(b.Lanes))
+		r.dense = 2 * len(r.beats)
+	}
 }
 
 func (c *Checker) strange(partition int32, offset int64) {
@@ -191,7 +214,7 @@ func (c *Checker) track(p *partition, f *fields) *track {
 	l := c.lane(runID{string(f.sensor), string(f.run)}, f.lane)
 	t := p.tracks[l]
 	if t == nil {
-		t = &track{lane: l, first: f.seq}
+		t = &track{lane: l}
 		p.tracks[l] = t
 		c.bytes += trackBytes
 	}

@@ -5,6 +5,7 @@ package verify
 import (
 	"errors"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strconv"
 	"strings"
@@ -24,7 +25,28 @@ type topic struct {
 }
 
 func newTopic(t *testing.T) *topic {
-	return &topic{t: t, Checker: New(Options{}), offsets: map[int32]int64{}}
+	return &topic{t: t, Checker: New(Options{Topic: "this"}), offsets: map[int32]int64{}}
+}
+
+// cut says that a partition is read from the offset 1000 on, and not to its end.
+const start, end, far = 1, 2, 1_000_000
+
+func (p *topic) cut(partition int32, where int) {
+	e := Partition{Partition: partition, CutStart: where&start != 0, CutEnd: where&end != 0, End: far}
+	if e.CutStart {
+		e.Start = 1000
+	}
+	p.offsets[partition] = e.Start
+	p.Expect(e)
+}
+
+// reached says that all that was added so far is acknowledged.
+func (p *topic) reached() string {
+	var parts []string
+	for n, offset := range p.offsets {
+		parts = append(parts, fmt.Sprintf(`{"partition":%d,"end":%d}`, n, offset))
+	}
+	return `"topic_id":"this","reached":[` + strings.Join(parts, ",") + `],`
 }
 
 func (p *topic) value(partition int32, value string) {
@@ -54,7 +76,7 @@ const beatLane = 9
 // beat adds a heartbeat, ten seconds after the one before. more is the rest of its field.
 func (p *topic) beat(run string, seq uint64, more string) {
 	p.t.Helper()
-	p.value(0, beatOf(run, seq, more))
+	p.value(0, beatOf(run, seq, p.reached()+more))
 }
 
 func beatOf(run string, seq uint64, more string) string {
@@ -208,36 +230,41 @@ func TestWhatIsMissingIsExplainedOrNot(t *testing.T) {
 }
 
 func TestALaneIsJudgedWithinWhatWasRead(t *testing.T) {
-	cut := func(n int32, start, end bool) Partition {
-		return Partition{Partition: n, CutStart: start, CutEnd: end}
-	}
 	for _, c := range []struct {
 		name string
-		cuts []Partition
+		cuts []int // of the partitions
 		fill func(*topic)
 		want sum
 	}{
 		{"the oldest are deleted, in one partition later than in the other",
-			[]Partition{cut(0, true, false), cut(1, true, false)},
+			[]int{start, start},
 			func(p *topic) { p.records(0, 0, 11, 20); p.records(1, 0, 31, 40); p.records(0, 0, 41, 50) },
 			sum{Verdict: Complete}},
-		{"a gap after that is one", []Partition{cut(0, true, false), cut(1, true, false)},
-			func(p *topic) { p.records(0, 0, 11, 20); p.records(1, 0, 31, 40); p.records(0, 0, 42, 50) },
+		{"a gap after that is one, behind a heartbeat", []int{start, start},
+			func(p *topic) {
+				p.records(0, 0, 11, 20)
+				p.records(1, 0, 31, 40)
+				p.beat("r1", 7, lanes(40, 0))
+				p.records(0, 0, 42, 50)
+			},
 			sum{Gaps, 1, 0, 0, 1, 0}},
-		{"read to a time", []Partition{cut(0, false, true), cut(1, false, true)},
+		{"without one it may lie before", []int{start, start},
+			func(p *topic) { p.records(0, 0, 11, 20); p.records(1, 0, 31, 40); p.records(0, 0, 42, 50) },
+			sum{Verdict: Unjudged, Missing: 1, Unjudged: 1}},
+		{"read to a time", []int{end, end},
 			func(p *topic) {
 				p.records(0, 0, 1, 20)
 				p.records(1, 0, 31, 40)
-				p.beat("r1", 1, lanes(100, 0))
+				p.value(0, beatOf("r1", 1, `"topic_id":"this","reached":[{"partition":1,"end":1000001}],`+lanes(100, 0)))
 			},
 			sum{Verdict: Complete}},
-		{"a lane whose first is missing, while the topic has all from its start", []Partition{cut(0, false, false)},
+		{"a lane whose first is missing, while the topic has all from its start", []int{0},
 			func(p *topic) { p.records(0, 0, 2, 20) }, sum{Gaps, 1, 0, 0, 1, 0}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p := newTopic(t)
-			for _, part := range c.cuts {
-				p.Expect(part)
+			for n, where := range c.cuts {
+				p.cut(int32(n), where)
 			}
 			c.fill(p)
 			if diff := cmp.Diff(c.want, p.sum(Options{})); diff != "" {
@@ -362,5 +389,46 @@ func TestAddAllocatesNothing(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+// TestHeartbeatsThatSayNothingNewAreForgotten reads those of half a year.
+func TestHeartbeatsThatSayNothingNewAreForgotten(t *testing.T) {
+	p := &topic{t: t, Checker: New(Options{Topic: "this", Memory: 4 << 20}), offsets: map[int32]int64{}}
+	const n = 100_000
+	for seq := uint64(1); seq <= n; seq++ {
+		switch seq {
+		case 70_000: // 3 are dropped, as it says
+			p.beat("r1", seq, `"dropped":3,`+lanes(3, 3))
+		default:
+			dropped := uint64(0)
+			if seq > 70_000 {
+				dropped = 3
+			}
+			p.beat("r1", seq, fmt.Sprintf(`"dropped":%d,`, dropped)+lanes(dropped, dropped))
+		}
+	}
+	if got := p.sum(Options{}); got != (sum{Verdict: Explained, Missing: 3, Dropped: 3}) || len(p.runs) != 1 {
+		t.Errorf("%+v", got)
+	}
+	for _, r := range p.runs {
+		if len(r.beats) > 2*thinFrom {
+			t.Errorf("%d heartbeats are kept", len(r.beats))
+		}
+	}
+}
+
+func TestWhatIsClaimedToDeceiveDoesNotComeToNothing(t *testing.T) {
+	p := newTopic(t)
+	for lane := range uint64(3) {
+		p.value(0, record("r1", lane, math.MaxUint64, "query"))
+	}
+	p.beat("r1", math.MaxUint64, ended+`"held":18446744073709551615,"spooled":1,"dropped":18446744073709551615,`+
+		lanes(math.MaxUint64, 0, 5, 7))
+	for _, where := range []int{0, end} {
+		p.cut(0, where)
+		if got := p.Report(Options{}); got.Missing != math.MaxUint64 || got.Verdict == Complete {
+			t.Errorf("%d: %s: %+v", where, got.Sentence, got.Counts)
+		}
 	}
 }

@@ -60,14 +60,18 @@ type Window struct {
 	cl        *kgo.Client
 	cfg       Config
 	extents   []Extent
+	topic     string          // its id
 	open      map[int32]int64 // partitions with something left to read, and where they end
+	next      map[int32]int64 // the offset that each is to give next
+	skipped   map[int32]int64
 	following bool
 }
 
 // OpenWindow finds out where the bounds are and begins to read. follow ignores to: there is no end
 // then. It blocks until the cluster answers or ctx ends.
 func OpenWindow(ctx context.Context, c *Cluster, from, to Bound, follow bool) (*Window, error) {
-	w := &Window{cfg: c.cfg, following: follow, open: map[int32]int64{}}
+	w := &Window{cfg: c.cfg, following: follow, open: map[int32]int64{}, next: map[int32]int64{},
+		skipped: map[int32]int64{}}
 	if err := w.measure(ctx, c, from, to); err != nil {
 		return nil, err
 	}
@@ -83,7 +87,7 @@ func OpenWindow(ctx context.Context, c *Cluster, from, to Bound, follow bool) (*
 	for _, e := range w.extents {
 		if follow || e.Start < e.End {
 			begin[e.Partition] = kgo.NewOffset().At(e.Start)
-			w.open[e.Partition] = e.End
+			w.open[e.Partition], w.next[e.Partition] = e.End, e.Start
 		}
 	}
 	if len(begin) > 0 {
@@ -98,6 +102,18 @@ func OpenWindow(ctx context.Context, c *Cluster, from, to Bound, follow bool) (*
 
 // Extents returns what the window has, by partition.
 func (w *Window) Extents() []Extent { return w.extents }
+
+// Topic returns the id of the topic, as heartbeats have it. It is empty when brokers give none.
+func (w *Window) Topic() string { return w.topic }
+
+// Skipped returns the partitions that had nothing any more before an offset, where there ought to
+// be something: what was there was deleted meanwhile, or compacted away. It is about what Read has
+// returned since the last call, or was about to.
+func (w *Window) Skipped() map[int32]int64 {
+	skipped := w.skipped
+	w.skipped = map[int32]int64{}
+	return skipped
+}
 
 // Close ends the reading.
 func (w *Window) Close() { w.cl.Close() }
@@ -114,6 +130,9 @@ func (w *Window) measure(ctx context.Context, c *Cluster, from, to Bound) error 
 	leaders, err := cl.Leaders(ctx)
 	if err != nil {
 		return fmt.Errorf("kafka: topic %q: %w", c.cfg.Topic, err)
+	}
+	if id := cl.topicID.Load(); id != nil && *id != [16]byte{} {
+		w.topic = topicID(*id)
 	}
 	var oldest, newest, first, last []int64
 	for _, ask := range []struct {
@@ -218,6 +237,13 @@ func (w *Window) take(fetches kgo.Fetches) []Record {
 		if !open {
 			return
 		}
+		if at := k.Offset; at > w.next[k.Partition] {
+			if !w.following {
+				at = min(at, end)
+			}
+			w.skipped[k.Partition] = at
+		}
+		w.next[k.Partition] = k.Offset + 1
 		if !w.following && k.Offset >= end-1 {
 			delete(w.open, k.Partition)
 			done = append(done, k.Partition)

@@ -187,3 +187,37 @@ func TestAWindowThatDriesUpIsAnError(t *testing.T) {
 		t.Errorf("it ends with %v", err)
 	}
 }
+
+func TestAWindowSaysWhatWasDeletedMeanwhile(t *testing.T) {
+	c := filled(t)
+	w, err := OpenWindow(t.Context(), c, AtOffset(2), AtOffset(8), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	// As if there had been more before what is read, and of the other all that was to be read is gone.
+	w.next[0] = 1
+	w.open[1], w.next[1] = 2, 0
+	readWindow(t, w)
+	if diff := cmp.Diff(map[int32]int64{0: 2, 1: 2}, w.Skipped()); diff != "" {
+		t.Error(diff)
+	}
+	if again := w.Skipped(); len(again) > 0 {
+		t.Errorf("and again %v", again)
+	}
+	if len(w.Topic()) != 22 {
+		t.Errorf("the topic is %q", w.Topic())
+	}
+}
+
+func TestAWindowOfAWholeTopicHasSkippedNothing(t *testing.T) {
+	w, err := OpenWindow(t.Context(), filled(t), AtStart(), AtEnd(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	readWindow(t, w)
+	if skipped := w.Skipped(); len(skipped) > 0 {
+		t.Errorf("it says %v", skipped)
+	}
+}
