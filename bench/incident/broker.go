@@ -49,7 +49,7 @@ func startBroker(ctx context.Context, self string) (*child, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if _, err := launch(c); err != nil {
+	if err := c.launch(); err != nil {
 		return nil, "", err
 	}
 	address, err := bufio.NewReader(out).ReadString('\n')

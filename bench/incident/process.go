@@ -57,19 +57,14 @@ func (t *tail) lines() []string {
 	return strings.Split(text, "\n")
 }
 
-// start starts a process, which is killed when ctx ends.
-func start(ctx context.Context, name, program string, args ...string) (*child, error) {
-	return launch(&child{name: name, cmd: exec.CommandContext(ctx, program, args...)})
-}
-
-// startCapture starts one whose standard input is the wire.
+// startCapture starts a process whose standard input is the wire. It is killed when ctx ends.
 func startCapture(ctx context.Context, name, program string, args ...string) (*child, error) {
 	c := &child{name: name, cmd: exec.CommandContext(ctx, program, args...), feed: make(chan []byte, 64)}
 	in, err := c.cmd.StdinPipe()
 	if err != nil {
 		return nil, err
 	}
-	if _, err := launch(c); err != nil {
+	if err := c.launch(); err != nil {
 		return nil, err
 	}
 	go func() {
@@ -93,19 +88,20 @@ func environment() []string {
 	return append(env, "DNSLUICE_DELIVER_HEARTBEAT=0s")
 }
 
-func launch(c *child) (*child, error) {
+// launch starts the process.
+func (c *child) launch() error {
 	c.cmd.Env = environment()
 	c.cmd.Stderr, c.exited = &c.out, make(chan struct{})
 	// The end of the parent, however it comes, is the end of all.
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := c.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.name, err)
+		return fmt.Errorf("%s: %w", c.name, err)
 	}
 	go func() {
 		c.err = c.cmd.Wait()
 		close(c.exited)
 	}()
-	return c, nil
+	return nil
 }
 
 // take offers packets to a capture. A wire does not wait: what finds no room is gone.
