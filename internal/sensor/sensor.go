@@ -76,6 +76,7 @@ type Sensor struct {
 	heart    *heart                // nil without heartbeats
 	hard     context.Context       // ends when the grace period is over
 	giveUp   context.CancelFunc
+	drained  sync.Once
 }
 
 // What a process needs besides batches and rings. The program's own pages do not belong to the
@@ -359,12 +360,14 @@ func (cfg Config) live() bool {
 	return len(cfg.Interfaces)+len(cfg.DNSTap) > 0 || cfg.Endless
 }
 
-// drain stops the admission of packets and starts the grace period.
+// drain stops the admission of packets and starts the grace period, whoever wants it first.
 func (s *Sensor) drain() {
-	s.log.Info("sensor: draining", "grace", s.cfg.Grace)
-	for _, l := range s.lanes {
-		l.drain()
-	}
-	time.AfterFunc(s.cfg.Grace, s.giveUp)
-	s.heart.drain(s.cfg.Grace)
+	s.drained.Do(func() {
+		s.log.Info("sensor: draining", "grace", s.cfg.Grace)
+		for _, l := range s.lanes {
+			l.drain()
+		}
+		time.AfterFunc(s.cfg.Grace, s.giveUp)
+		s.heart.drain(s.cfg.Grace)
+	})
 }

@@ -14,6 +14,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -25,6 +26,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/capture/pcapfile"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/match"
+	"github.com/dnsluice/dnsluice/internal/packet"
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
@@ -507,5 +509,40 @@ func TestARunOverFilesLeavesMostOfTheMemoryAlone(t *testing.T) {
 	}
 	if more := batches(512<<20, "a.pcap"); more < 4*file { // many partitions, far away
 		t.Errorf("with five times the memory %d batches instead of %d", more, file)
+	}
+}
+
+// dying is a source that fails when it is drained.
+type dying struct {
+	broken
+	drained chan struct{}
+	once    sync.Once
+	begins  func() // Next was called; nil: nobody wants to know
+}
+
+// Next implements capture.Source.
+func (d *dying) Next(p *packet.Packet) error {
+	if d.begins != nil {
+		d.begins()
+	}
+	<-d.drained
+	return d.broken.Next(p)
+}
+
+// Drain implements capture.Source.
+func (d *dying) Drain() { d.once.Do(func() { close(d.drained) }) }
+
+func TestASensorDrainsOnceHoweverManyLanesDie(t *testing.T) {
+	first := &dying{drained: make(chan struct{})}
+	second := &dying{drained: make(chan struct{}), begins: first.Drain}
+	cfg := settings()
+	cfg.Sources, cfg.Endless = []capture.Source{first, second}, true
+	var log bytes.Buffer
+	s := build(t, cfg, broker(t), slog.New(slog.NewTextHandler(&log, nil)))
+	if err := s.Run(t.Context()); !errors.Is(err, errBroken) {
+		t.Error(err)
+	}
+	if n := strings.Count(log.String(), "sensor: draining"); n != 1 {
+		t.Errorf("it says %d times that it drains:\n%s", n, &log)
 	}
 }
