@@ -82,12 +82,30 @@ func transportState(err error) deliver.State {
 		strings.Contains(err.Error(), "below the user defined min"):
 		// The broker does not know a kind of request, or not in a version that we can speak.
 		return deliver.BrokerError
+	case senseless(err):
+		return deliver.BrokerError
+	case strings.Contains(err.Error(), "unknown broker"):
+		// A partition is led by a node that the cluster does not list.
+		return deliver.NoLeaderState
 	case errors.As(err, &op) && op.Op == "dial":
 		return deliver.Unreachable
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return deliver.NoAnswer
 	}
 	return deliver.Unreachable
+}
+
+// senseless tells an answer that is none of Kafka: the connection stands, and what is at its other
+// end is another service, or speaks out of turn. The client has words for it, and no type.
+func senseless(err error) bool {
+	for _, words := range []string{"correlation ID mismatch", "did not contain enough data",
+		"invalid large response size", "invalid negative response size",
+		"short response from ApiVersions", "invalidly contained no ApiKeys"} {
+		if strings.Contains(err.Error(), words) {
+			return true
+		}
+	}
+	return false
 }
 
 // codeFaults says what the error codes of the protocol mean for a batch. A code that is not

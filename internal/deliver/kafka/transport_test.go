@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -77,6 +78,14 @@ func (w *wire) move(node int32, address string) {
 	})
 }
 
+// unlisted leaves node 1 out of the brokers, and lets it lead.
+func unlisted(_ int, resp kmsg.Response) move {
+	if m, ok := resp.(*kmsg.MetadataResponse); ok {
+		m.Brokers = slices.DeleteFunc(m.Brokers, func(b kmsg.MetadataResponseBroker) bool { return b.NodeID == 1 })
+	}
+	return pass
+}
+
 // TestWhatHappenedToABatchWhenNoAnswerCame is about the one question that matters then: may the
 // broker have it? Node 1 leads the partition and is in trouble, node 0 is well.
 func TestWhatHappenedToABatchWhenNoAnswerCame(t *testing.T) {
@@ -106,6 +115,7 @@ func TestWhatHappenedToABatchWhenNoAnswerCame(t *testing.T) {
 			deliver.Unreachable, deliver.Unknown, 1},
 		{"the connection is cut in the middle of the answer", never, answers(onAnswer(kmsg.Produce, half)),
 			deliver.Unreachable, deliver.Unknown, 1},
+		{"the cluster does not list the leader", never, answers(unlisted), deliver.NoLeaderState, deliver.Unsent, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

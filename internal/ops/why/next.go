@@ -38,7 +38,7 @@ var actions = map[string][]string{
 		"kafka-topics.sh --describe --unavailable-partitions"},
 	"throttled": {"raise producer_byte_rate for this user or client id (kafka-configs.sh), " +
 		"or compress more (--compression zstd)"},
-	"broker_error": {"see the logs of the broker in the last error"},
+	"broker_error": {"see the logs of the broker in the last error, and that its address is Kafka's"},
 	"clock_wrong": {"compare the clocks of this machine and of the brokers: date -u on both; " +
 		"records go on by themselves when they agree",
 		"if they do, the topic allows too little: message.timestamp.before.max.ms and .after.max.ms"},
