@@ -15,6 +15,8 @@ import (
 	"syscall"
 	"time"
 
+	"golang.org/x/net/netutil"
+
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 )
 
@@ -22,7 +24,7 @@ import (
 const (
 	readTimeout  = 5 * time.Second
 	writeTimeout = 10 * time.Second
-	idleTimeout  = 60 * time.Second
+	idleTimeout  = 5 * time.Second
 
 	// net/http/pprof refuses a profile that takes longer than the write time-out; 30 s is its
 	// default.
@@ -31,6 +33,10 @@ const (
 	// How long a request may still take when the server stops. The sensor's own drain does not
 	// wait for a reader.
 	stopTimeout = time.Second
+
+	// maxClients is how many connections are served at a time. More wait in the kernel, where they
+	// cost the sensor no memory and no file; none of those before them lasts for long.
+	maxClients = 32
 
 	// maxHeader bounds the request head; a scrape's is some 300 bytes.
 	maxHeader = 16 << 10
@@ -113,7 +119,7 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	server := s.server()
 	served := make(chan error, 1)
-	go func() { served <- server.Serve(s.listener) }()
+	go func() { served <- server.Serve(netutil.LimitListener(s.listener, maxClients)) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("httpd: serve %s: %w", s.listener.Addr(), err)

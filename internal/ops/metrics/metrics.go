@@ -20,8 +20,10 @@
 package metrics
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"runtime"
 
@@ -88,9 +90,16 @@ func (m *Metrics) Handler() http.Handler {
 	})
 }
 
-// errorLog is what promhttp logs to.
+// errorLog is what promhttp logs to. It says of each metric that it could not be sent, when the
+// reader has gone or is too slow: that is the reader's business.
 type errorLog struct{ log *slog.Logger }
 
 func (l errorLog) Println(v ...any) {
+	for _, part := range v {
+		var sending *net.OpError
+		if err, ok := part.(error); ok && errors.As(err, &sending) {
+			return
+		}
+	}
 	l.log.Error("metrics: scrape", "error", fmt.Sprint(v...))
 }

@@ -4,8 +4,10 @@ package metrics
 
 import (
 	"log/slog"
+	"net"
 	"net/http/httptest"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -186,5 +188,26 @@ func TestWordsFromElsewhereCannotBreakAScrape(t *testing.T) {
 	want := "dnsluice_decode_ip_frag_dropped_total{reason=\"\uFFFD\\\"\\n\"} 0\n"
 	if !strings.Contains(got, want) {
 		t.Errorf("metrics lack %q:\n%s", want, got)
+	}
+}
+
+// gone is a reader that has hung up.
+type gone struct{ *httptest.ResponseRecorder }
+
+func (gone) Write([]byte) (int, error) {
+	return 0, &net.OpError{Op: "write", Net: "tcp", Err: syscall.EPIPE}
+}
+
+func TestAReaderThatHasGoneIsNotLogged(t *testing.T) {
+	var log strings.Builder
+	src := example()
+	src.Log = slog.New(slog.NewTextHandler(&log, nil))
+	m, err := New(src)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Handler().ServeHTTP(gone{httptest.NewRecorder()}, httptest.NewRequest("GET", "/metrics", nil))
+	if log.Len() > 0 {
+		t.Error(log.String())
 	}
 }
