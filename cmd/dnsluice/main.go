@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dnsluice/dnsluice/internal/ops/config"
+	"github.com/dnsluice/dnsluice/internal/ops/logging"
 )
 
 // The exit statuses. A capture that dies is a failure.
@@ -30,7 +31,7 @@ var version = ""
 func main() {
 	// The first signal ends the context, and everything drains. From then on signals do what
 	// they do by default, so the second ends the process at once.
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
 	context.AfterFunc(ctx, stop)
 	root := command()
 	unwritten := remember(root)
@@ -41,12 +42,29 @@ func main() {
 	case errors.As(err, &answer):
 		os.Exit(int(answer))
 	case isUsage(err):
-		fmt.Fprintln(os.Stderr, err)
+		say(err.Error())
 		os.Exit(exitUsage)
 	default:
-		fmt.Fprintln(os.Stderr, "dnsluice:", oneLine(err))
+		say("dnsluice: " + oneLine(err))
 		os.Exit(exitFailure)
 	}
+}
+
+// endings are the signals that end a command in order. A terminal that goes away sends SIGHUP, and
+// must not cost what a sensor holds; who started it with nohup wants it to go on.
+func endings() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// say writes the last line, and does not wait for a reader that has stopped.
+func say(line string) {
+	out := logging.NewWriter(os.Stderr)
+	fmt.Fprintln(out, line)
+	out.Close()
 }
 
 func command() *cobra.Command {

@@ -9,10 +9,12 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -51,17 +53,24 @@ func runCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return run(c.Context(), loaded, c.ErrOrStderr())
+		// A sensor does not die with whoever reads its log, nor waits for him.
+		signal.Ignore(syscall.SIGPIPE)
+		out := logging.NewWriter(c.ErrOrStderr())
+		defer out.Close()
+		return run(c.Context(), loaded, out)
 	}
 	return c
 }
 
-func run(ctx context.Context, loaded *config.Loaded, stderr io.Writer) error {
+func run(ctx context.Context, loaded *config.Loaded, stderr *logging.Writer) error {
 	cfg := loaded.Config
 	log, err := logging.New(stderr, cfg.Ops.LogLevel, cfg.Ops.LogFormat)
 	if err != nil {
 		return err
 	}
+	stderr.OnLoss(func(lost uint64) {
+		log.Warn("log: lines were dropped, for what reads standard error had stopped or gone", "lines", lost)
+	})
 	for _, w := range slices.Concat(loaded.Warnings, loaded.Idle()) {
 		log.Warn(w)
 	}
