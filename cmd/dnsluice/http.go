@@ -23,7 +23,8 @@ func (s service) serveHTTP(ctx context.Context) (<-chan error, error) {
 		return done, nil
 	}
 	m, err := metrics.New(metrics.Source{
-		Ledger: s.sensor.Ledger, Gauges: s.gauges, Version: versionText(), Log: s.log,
+		Ledger: s.sensor.Ledger, Version: versionText(), Log: s.log,
+		Gauges: func() []metrics.Gauge { return gauges(s.sensor.Status()) },
 	})
 	if err != nil {
 		return nil, err
@@ -62,20 +63,21 @@ func (s service) state() httpd.State {
 		Sentence: status.Sentence, Evidence: evidence, Ready: status.State.Ready()}
 }
 
-func (s service) gauges() []metrics.Gauge {
-	status := s.sensor.Status()
+// gauges is what goes up and down of a delivery.
+func gauges(status deliver.Status) []metrics.Gauge {
 	gauges := []metrics.Gauge{
 		{Name: "deliver_batches_waiting", Help: "Batches handed on and not acknowledged.", Value: float64(status.Waiting)},
-		{Name: "deliver_batches_free", Help: "Batches that memory has left.", Value: float64(status.Free)},
-		{Name: "deliver_oldest_age_seconds", Help: "Age of the oldest batch that waits.", Value: status.OldestAge},
-		{Name: "deliver_partitions", Help: "Partitions of the topic; 0 until the cluster was reached.", Value: float64(status.Partitions)},
+		{Name: "deliver_batches_free", Help: "Batches that memory has room for.", Value: float64(status.Free)},
+		{Name: "deliver_oldest_age_seconds", Help: "Age of the oldest batch that waits, in memory or on disk.", Value: status.OldestAge},
+		{Name: "deliver_partitions", Help: "Partitions of the topic; 0 until the cluster was reached.",
+			Value: float64(status.Partitions)},
 		{Name: "deliver_partitions_leaderless", Help: "Partitions without a leader.", Value: float64(status.Leaderless)},
 		{Name: "deliver_state", Help: "Always 1; the label says the state.",
 			Labels: map[string]string{"state": string(status.State)}, Value: 1},
 	}
 	if !status.LastAck.IsZero() {
 		gauges = append(gauges, metrics.Gauge{Name: "deliver_last_ack_timestamp_seconds",
-			Help: "When a broker last acknowledged.", Value: float64(status.LastAck.UnixMilli()) / 1000})
+			Help: "When a broker last acknowledged; absent before the first time.", Value: float64(status.LastAck.UnixMilli()) / 1000})
 	}
 	failing := 0
 	for _, p := range status.Leaders {
@@ -98,19 +100,20 @@ func spoolGauges(s *deliver.SpoolStatus) []metrics.Gauge {
 		degraded = 1
 	}
 	gauges := []metrics.Gauge{
-		{Name: "spool_bytes", Help: "What waits on disk.", Value: float64(s.Bytes)},
-		{Name: "spool_max_bytes", Help: "What may wait there.", Value: float64(s.MaxBytes)},
-		{Name: "spool_disk_free_bytes", Help: "What is free on that disk.", Value: float64(s.Free)},
-		{Name: "spool_segments", Help: "Files there.", Value: float64(s.Segments)},
+		{Name: "spool_bytes", Help: "Bytes that wait on disk.", Value: float64(s.Bytes)},
+		{Name: "spool_max_bytes", Help: "Bytes that may wait on disk.", Value: float64(s.MaxBytes)},
+		{Name: "spool_disk_free_bytes", Help: "Bytes free on that disk.", Value: float64(s.Free)},
+		{Name: "spool_segments", Help: "Files of the spool.", Value: float64(s.Segments)},
 		{Name: "spool_degraded", Help: "1 when the disk cannot be written.", Value: degraded},
 	}
 	if !s.Oldest.IsZero() {
 		gauges = append(gauges, metrics.Gauge{Name: "spool_oldest_timestamp_seconds",
-			Help: "When the oldest that waits there was written.", Value: float64(s.Oldest.UnixMilli()) / 1000})
+			Help: "When the oldest that waits on disk was written; absent when nothing does.", Value: float64(s.Oldest.UnixMilli()) / 1000})
 	}
 	if s.FullIn > 0 {
 		gauges = append(gauges, metrics.Gauge{Name: "spool_full_in_seconds",
-			Help: "When it is full at the rate of the last minute; absent while it does not grow.", Value: s.FullIn})
+			Help:  "Time until the spool is full at the rate of now; absent while it does not grow.",
+			Value: s.FullIn})
 	}
 	return gauges
 }

@@ -94,7 +94,7 @@ func (s scrape) stage(st ledger.Stage) {
 	stage, unit := word(st.Stage), word(st.Unit)
 	what := capital(st.Unit) // the help texts begin with it
 	s.counter(stage+"_"+unit, what+" that entered "+st.Stage+".", nil, st.In)
-	s.counter(stage+"_out", what+" that left "+st.Stage+" for the next stage.", nil, st.Out)
+	s.counter(stage+"_out", what+" that left "+st.Stage+", for the next stage or for good.", nil, st.Out)
 	s.gauge(stage+"_held_"+unit, what+" that are in "+st.Stage+" now.", st.Held)
 	for _, reason := range slices.Sorted(maps.Keys(st.Dropped)) {
 		s.counter(stage+"_dropped", what+" that "+st.Stage+" dropped, by reason.",
@@ -105,20 +105,32 @@ func (s scrape) stage(st ledger.Stage) {
 	}
 }
 
-// detail sends one counter beside the law. Its name must not be one of the four above.
+// detail sends one count beside the law. Its name must not be one of the four above.
 func (s scrape) detail(st ledger.Stage, key string) {
 	name, reason, split := strings.Cut(key, ".")
-	path := word(st.Stage) + "_" + word(name)
-	switch word(name) {
-	case word(st.Unit), "out", "dropped":
-		path += "_detail"
+	d, alone := details[st.Stage+"."+key]
+	if !alone {
+		d = details[st.Stage+"."+name]
 	}
-	help := "Count of " + name + " in " + st.Stage + "."
-	if !split {
-		s.counter(path, help, nil, st.Detail[key])
+	if d.path == "" {
+		d.path = word(st.Stage) + "_" + word(name)
+		switch word(name) {
+		case word(st.Unit), "out", "dropped":
+			d.path += "_detail"
+		}
+	}
+	if d.help == "" {
+		d.help = "Count of " + name + " in " + st.Stage + "."
+	}
+	var labels map[string]string
+	if split && !alone {
+		labels = map[string]string{"reason": reason}
+	}
+	if d.gauge {
+		s.gauge(d.path, d.help, st.Detail[key])
 		return
 	}
-	s.counter(path, help, map[string]string{"reason": reason}, st.Detail[key])
+	s.counter(d.path, d.help, labels, st.Detail[key])
 }
 
 // word returns s with everything that may not stand in a metric name as an underscore.

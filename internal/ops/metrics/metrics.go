@@ -13,6 +13,8 @@
 //	dnsluice_capture_<detail>_total          detail
 //	dnsluice_capture_<detail>_total{reason}  detail, when its key is "detail.reason"
 //
+// help.go says what each detail is, and which have names of their own.
+//
 // The totals of the run have no stage in their names: dnsluice_packets_total,
 // dnsluice_messages_total, dnsluice_records_total, and dnsluice_records_<end>_total for
 // acknowledged and dropped records; dnsluice_records_held and dnsluice_records_spooled are gauges.

@@ -3,10 +3,15 @@
 package why
 
 import (
+	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ask"
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
@@ -201,5 +206,26 @@ func TestEveryActionIsASentence(t *testing.T) {
 				t.Errorf("%s: %q", state, a)
 			}
 		}
+	}
+}
+
+// TestTheManualHasEveryState keeps docs/operating.md and what an operator is told together.
+func TestTheManualHasEveryState(t *testing.T) {
+	data, err := os.ReadFile(filepath.FromSlash("../../../docs/operating.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "| state | means |")
+	rest, _, _ = strings.Cut(rest, "\n\n")
+	got := map[string]bool{}
+	for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(rest, -1) {
+		got[m[1]] = true
+	}
+	want := map[string]bool{}
+	for state := range actions {
+		want[state] = true
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("states (-want +got):\n%s", diff)
 	}
 }
