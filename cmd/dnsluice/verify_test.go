@@ -130,7 +130,8 @@ func TestVerifyThatCannotReadIsAFailure(t *testing.T) {
 		says string
 	}{
 		{"verify --brokers " + nobody(t) + " --topic dns", 1, "refused"},
-		{"verify --brokers " + broker(t) + " --topic other", 1, "other"},
+		{"verify --brokers " + broker(t) + " --topic other", 1,
+			"dnsluice: kafka: topic \"other\": UNKNOWN_TOPIC_OR_PARTITION"},
 		{"verify --file /nowhere.jsonl", 1, "/nowhere.jsonl: no such file"},
 		{"verify", 2, "--brokers"},
 		{"verify --brokers x:1 --from yesterday", 2, `"yesterday"`},

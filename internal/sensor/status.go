@@ -4,6 +4,7 @@ package sensor
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -14,11 +15,41 @@ import (
 // anything.
 const CaptureDown deliver.State = "capture_down"
 
-// outage is since when an interface or a socket gives nothing.
+// outage is when an interface or a socket gave nothing.
 type outage struct {
 	mu    sync.Mutex // guards the following
 	since time.Time  // zero while all capture
+	ended time.Time  // the newest; zero if there was none
 }
+
+// over returns the status of a sensor of which delivery says that, and capture err.
+func (o *outage) over(status deliver.Status, err error, now time.Time) deliver.Status {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	switch {
+	case err != nil && o.since.IsZero():
+		o.since = now
+	case err == nil && !o.since.IsZero():
+		o.since, o.ended = time.Time{}, now
+	}
+	if !status.State.Ready() {
+		return status
+	}
+	if err != nil {
+		status.State, status.Since, status.LastError = CaptureDown, o.since, err.Error()
+		status.Sentence = fmt.Sprintf("%s since %s: %v; capture goes on by itself when it is back",
+			CaptureDown, stamp(o.since), err)
+		return status
+	}
+	if status.Since.Before(o.ended) { // delivery was well all the time, the sensor was not
+		status.Sentence = strings.Replace(status.Sentence, stamp(status.Since), stamp(o.ended), 1)
+		status.Since = o.ended
+	}
+	return status
+}
+
+// stamp is a time as the sentences of states write it.
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // Status returns the state of the sensor: what the watchdog found, or that of the delivery, or,
 // where that is well, of the capture.
@@ -35,23 +66,7 @@ func (s *Sensor) Status() deliver.Status {
 
 // path is Status without the watchdog.
 func (s *Sensor) path() deliver.Status {
-	status := s.delivery.Status()
-	err := s.captureError()
-	s.outage.mu.Lock()
-	defer s.outage.mu.Unlock()
-	switch {
-	case err == nil:
-		s.outage.since = time.Time{}
-		return status
-	case s.outage.since.IsZero():
-		s.outage.since = time.Now()
-	}
-	if status.State.Ready() {
-		status.State, status.Since, status.LastError = CaptureDown, s.outage.since, err.Error()
-		status.Sentence = fmt.Sprintf("%s since %s: %v; capture goes on by itself when it is back",
-			CaptureDown, status.Since.UTC().Format(time.RFC3339), err)
-	}
-	return status
+	return s.outage.over(s.delivery.Status(), s.captureError(), time.Now())
 }
 
 // captureError returns why an interface or a socket gives nothing now, or nil.

@@ -210,8 +210,7 @@ func (s *Source) open() error {
 
 // downError is errDown with what to do.
 func downError(name string) error {
-	return fmt.Errorf("afpacket: interface %q: %w: set it up, capture then goes on by itself",
-		name, errDown)
+	return fmt.Errorf("afpacket: interface %q: %w: set it up", name, errDown)
 }
 
 // Drain implements capture.Source.

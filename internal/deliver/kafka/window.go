@@ -129,7 +129,7 @@ func (w *Window) measure(ctx context.Context, c *Cluster, from, to Bound) error 
 	defer cl.Close()
 	leaders, err := cl.Leaders(ctx)
 	if err != nil {
-		return fmt.Errorf("kafka: topic %q: %w", c.cfg.Topic, err)
+		return fmt.Errorf("kafka: %w", err) // which names what it is about, as the topic
 	}
 	if id := cl.topicID.Load(); id != nil && *id != [16]byte{} {
 		w.topic = topicID(*id)
