@@ -4,13 +4,10 @@ package httpd
 
 import (
 	"encoding/json"
-	"fmt"
-	"html"
 	"io"
 	"net/http"
 	"net/http/pprof"
 	"strings"
-	"time"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
 )
@@ -68,12 +65,6 @@ func (s State) line() string {
 	return s.Name + ": " + s.Sentence
 }
 
-// words is the sentence without what the page has said before it: the name, and since when.
-func (s State) words() string {
-	said := s.Name + " since " + s.Since.UTC().Format(time.RFC3339) + ": "
-	return strings.TrimPrefix(s.Sentence, said)
-}
-
 func sentence(w http.ResponseWriter, code int, text string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(code)
@@ -111,35 +102,4 @@ func (s *Server) state(w http.ResponseWriter, _ *http.Request) {
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Write(append(body, '\n'))
-}
-
-// page is the index: the state, and what else there is to read.
-const page = `<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<title>dnsluice %[1]s</title>
-<style>body { font: 16px/1.5 system-ui, sans-serif; max-width: 40em; margin: 2em auto }</style>
-<h1>dnsluice %[1]s</h1>
-<p><strong>%[2]s</strong> since %[3]s: %[4]s</p>
-<ul>
-<li><a href="/api/state">/api/state</a>: state, evidence and ledger, as JSON
-<li><a href="/metrics">/metrics</a>: for Prometheus
-<li><a href="/readyz">/readyz</a>: 200, or 503 and why
-<li><a href="/livez">/livez</a>: 200 while the process turns
-%[5]s</ul>
-<p>version %[6]s, run %[7]s</p>
-</html>
-`
-
-func (s *Server) index(w http.ResponseWriter, _ *http.Request) {
-	state := s.src.State()
-	profiles := ""
-	if s.cfg.Pprof {
-		profiles = `<li><a href="/debug/pprof/">/debug/pprof</a>: profiles` + "\n"
-	}
-	esc := html.EscapeString
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	fmt.Fprintf(w, page, esc(s.src.Sensor), esc(state.Name),
-		state.Since.UTC().Format(time.RFC3339), esc(state.words()), profiles,
-		esc(s.src.Version), esc(s.src.Run))
 }

@@ -166,6 +166,28 @@ func TestStateIsJSON(t *testing.T) {
 	}
 }
 
+func TestThePageHasTheEvidenceAndTheLedger(t *testing.T) {
+	src := example(unreachable)
+	src.Ledger = func() ledger.Ledger {
+		return ledger.Of([]ledger.Stage{{Stage: "decode", Unit: "packets", In: 1200, Out: 1000,
+			Dropped: map[string]uint64{"tcp_empty": 200, "udp_empty": 0}}},
+			ledger.Totals{Packets: 1200, Messages: 1000, Records: 1000, Acknowledged: 900, Held: 100})
+	}
+	w := httptest.NewRecorder()
+	New(Config{Log: quiet()}, src).Handler().ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	for _, want := range []string{
+		"<tr><th>k1:9092<td>connection refused\n",
+		`<tr><td>decode<td>packets<td class="n">1,200<td class="n">1,000<td class="n">0<td class="n">200` +
+			"<td>tcp_empty 200 \n",
+		"<p>1,200 packets, 1,000 messages, 1,000 records: 900 acknowledged, 0 on disk, 0 dropped, 100 held. " +
+			"The ledger balances.</p>",
+	} {
+		if !strings.Contains(w.Body.String(), want) {
+			t.Errorf("the page lacks %q:\n%s", want, w.Body)
+		}
+	}
+}
+
 func TestThePageEscapesWhatItShows(t *testing.T) {
 	state := State{Name: "<n>", Sentence: "<script>alert(1)</script>", Since: since}
 	src := example(state)
