@@ -38,7 +38,7 @@ func checkCommand() *cobra.Command {
 			"to the topic: a heartbeat of a sensor of its own, whose name ends in /canary.",
 		Example: "  dnsluice check --interface eth2 --brokers k1:9092 --topic dns\n" +
 			"  dnsluice check --config /etc/dnsluice.yaml --no-canary --json",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(noArgs),
 	}
 	config.Bind(c.Flags())
 	f := c.Flags()

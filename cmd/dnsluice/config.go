@@ -3,9 +3,11 @@
 package main
 
 import (
+	"fmt"
 	"maps"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +21,7 @@ func configCommand() *cobra.Command {
 		Short: "Print the configuration, merged from its sources and commented",
 		Long: "Print the configuration as a commented YAML file, merged from the defaults, --config, the\n" +
 			"environment (DNSLUICE_...) and flags. With none of them it is the default.",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(noArgs),
 	}
 	config.Bind(c.Flags())
 	markdown := c.Flags().Bool("markdown", false, "Print the page of the manual instead.")
@@ -44,7 +46,12 @@ func schemaCommand() *cobra.Command {
 		Short:     "Print the schema of the record: JSON Schema, or Protobuf",
 		Example:   "  dnsluice schema protobuf > dns.proto",
 		ValidArgs: slices.Sorted(maps.Keys(schemas)),
-		Args:      usageArgs(cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs)),
+		Args: usageArgs(func(_ *cobra.Command, args []string) error {
+			if len(args) > 1 || len(args) == 1 && schemas[args[0]] == nil {
+				return fmt.Errorf("it takes json or protobuf, not %q", strings.Join(args, " "))
+			}
+			return nil
+		}),
 		RunE: func(c *cobra.Command, args []string) error {
 			format := "json"
 			if len(args) > 0 {

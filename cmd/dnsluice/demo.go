@@ -46,7 +46,7 @@ func demoCommand() *cobra.Command {
 			"records back from the topic. The end compares what was acknowledged with what was read: the\n" +
 			"exit status is 0 only if every record came back, and came once.",
 		Example: "  dnsluice demo --for 10s\n  sudo dnsluice demo --capture eth0",
-		Args:    usageArgs(cobra.NoArgs),
+		Args:    usageArgs(noArgs),
 	}
 	c.Flags().DurationVar(&o.length, "for", time.Minute, "How long; 0 is until a signal.")
 	c.Flags().IntVar(&o.rate, "rate", 500, "Packets a second to replay.")

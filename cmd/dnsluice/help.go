@@ -20,10 +20,10 @@ func strict(root *cobra.Command) {
 		case "help":
 			c.Run, c.RunE = nil, helpOn
 		case "completion":
-			c.Args = usageArgs(cobra.NoArgs)
+			c.Args = usageArgs(noArgs)
 			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
 			for _, shell := range c.Commands() {
-				shell.Args = usageArgs(cobra.NoArgs)
+				shell.Args = usageArgs(noArgs)
 			}
 		}
 	}

@@ -74,7 +74,7 @@ func command() *cobra.Command {
 		Version:       versionText(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
-		Args:          usageArgs(cobra.NoArgs),
+		Args:          usageArgs(noArgs),
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
@@ -83,6 +83,7 @@ func command() *cobra.Command {
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
 		versionCommand(), verifyCommand(), checkCommand(), whyCommand(), topCommand(), spoolCommand())
 	strict(root)
+	complete(root)
 	return root
 }
 
@@ -123,11 +124,26 @@ func usageArgs(check cobra.PositionalArgs) cobra.PositionalArgs {
 	}
 }
 
+// noArgs is the check of a command that takes none, or that takes another command.
+func noArgs(c *cobra.Command, args []string) error {
+	switch {
+	case len(args) == 0:
+		return nil
+	case !c.HasSubCommands():
+		return fmt.Errorf("it takes no arguments, and %q is one", args[0])
+	}
+	c.SuggestionsMinimumDistance = 2 // letters, as cobra has it by default
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return fmt.Errorf("there is no command %q; did you mean %s?", args[0], strings.Join(near, " or "))
+	}
+	return fmt.Errorf("there is no command %q", args[0])
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
 		Short: "Print the version",
-		Args:  usageArgs(cobra.NoArgs),
+		Args:  usageArgs(noArgs),
 		RunE: func(c *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(c.OutOrStdout(), "dnsluice", versionText())
 			return err

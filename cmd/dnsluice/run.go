@@ -45,7 +45,7 @@ func runCommand() *cobra.Command {
 		Example: "  dnsluice run --interface eth2 --brokers k1:9092,k2:9092 --topic dns\n" +
 			"  dnsluice run --dnstap unix:///run/dnsluice.sock --brokers k1:9092 --topic dns\n" +
 			"  dnsluice run --read a.pcap --read b.pcapng.gz --brokers k1:9092 --topic dns",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(noArgs),
 	}
 	config.Bind(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {

@@ -46,7 +46,7 @@ func spoolCommand() *cobra.Command {
 		Short: "Look at what waits on disk",
 		Long: "Look at what waits on disk in the spool directory DIR. Nothing there is changed, and the\n" +
 			"sensor may run meanwhile.",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(noArgs),
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	list := &cobra.Command{

@@ -46,7 +46,7 @@ func topCommand() *cobra.Command {
 		Long: "Show the sensor at --http in the terminal: what moves, what waits, what is lost, by stage, broker\n" +
 			"and lane. q or Ctrl-C ends.",
 		Example: "  dnsluice top\n  dnsluice top --once",
-		Args:    usageArgs(cobra.NoArgs),
+		Args:    usageArgs(noArgs),
 	}
 	config.Bind(c.Flags(), "ops.http")
 	every := c.Flags().Duration("every", time.Second, "How often to ask.")

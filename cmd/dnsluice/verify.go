@@ -50,7 +50,7 @@ func verifyCommand() *cobra.Command {
 		Example: "  dnsluice verify --brokers k1:9092 --topic dns\n" +
 			"  dnsluice verify --brokers k1:9092 --from 24h --to 1h --json\n" +
 			"  dnsluice read capture.pcap | dnsluice verify --file -",
-		Args: usageArgs(cobra.NoArgs),
+		Args: usageArgs(noArgs),
 	}
 	config.Bind(c.Flags(), topicKeys...)
 	f := c.Flags()

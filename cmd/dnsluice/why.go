@@ -26,7 +26,7 @@ func whyCommand() *cobra.Command {
 			"what can be done next. The exit status is 0 when records flow or there are none, 1 when not,\n" +
 			"and 2 when no sensor answers.",
 		Example: "  dnsluice why\n  dnsluice why --http 127.0.0.1:9953 --json",
-		Args:    usageArgs(cobra.NoArgs),
+		Args:    usageArgs(noArgs),
 	}
 	config.Bind(c.Flags(), "ops.http")
 	asJSON := c.Flags().Bool("json", false, "Print the answer as JSON, with all that the sensor says.")

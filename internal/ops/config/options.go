@@ -142,6 +142,12 @@ func options(c *Config) []option {
 	}...)
 }
 
+// Choices returns the words that a flag takes, nil when it is not a choice of a few.
+func Choices(flag string) []string {
+	return map[string][]string{"compression": compressions, "delivery": modes, "emit": emits,
+		"format": formats, "key": keys, "sasl-mechanism": mechanisms, "tunnels": tunnels}[flag]
+}
+
 // sections says what each group of keys is about.
 var sections = map[string]string{
 	"capture": "Stage 1: where packets come from.",
