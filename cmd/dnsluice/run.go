@@ -342,11 +342,25 @@ func (s service) logStart() {
 		"brokers", strings.Join(s.cfg.Deliver.Brokers, ","), "topic", s.cfg.Deliver.Topic)
 }
 
+// printLedger prints the ledger, whatever is logged, in the log's format: one that is read by a
+// program must not end in a table.
+func (s service) printLedger(l ledger.Ledger, stderr io.Writer) error {
+	if s.cfg.Ops.LogFormat == "text" {
+		return l.WriteText(stderr)
+	}
+	log, err := logging.New(stderr, "info", s.cfg.Ops.LogFormat)
+	if err != nil {
+		return err
+	}
+	log.Info("ledger", "ledger", l)
+	return nil
+}
+
 // closeLedger prints the ledger of the whole run, and writes it where the user wants it.
 func (s service) closeLedger(stderr io.Writer) error {
 	l := s.sensor.Ledger()
 	l.Complete = true
-	err := l.WriteText(stderr)
+	err := s.printLedger(l, stderr)
 	if s.cfg.Ops.Ledger != "" {
 		err = errors.Join(err, l.WriteFile(s.cfg.Ops.Ledger))
 	}

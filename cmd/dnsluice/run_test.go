@@ -355,3 +355,20 @@ func TestWhatCannotBeDeliveredWaitsOnDiskForTheNextRun(t *testing.T) {
 		}
 	}
 }
+
+// TestALogOfJSONHasTheLedgerInIt reads what a collector of logs reads: each line an object.
+func TestALogOfJSONHasTheLedgerInIt(t *testing.T) {
+	t.Parallel()
+	cmd := program(t, "run", "--brokers", broker(t), "--http", "off", "--read", captures+"chaos.pcap")
+	cmd.Env = append(cmd.Env, "DNSLUICE_OPS_LOG_FORMAT=json", "DNSLUICE_OPS_LOG_LEVEL=error")
+	r := execute(t, cmd).expect(t, 0)
+	var last struct{ Ledger account }
+	for line := range strings.Lines(r.stderr) {
+		if err := json.Unmarshal([]byte(line), &last); err != nil {
+			t.Errorf("%v: %s", err, line)
+		}
+	}
+	if l := last.Ledger; !l.Balanced || !l.Complete || l.Acknowledged != uint64(messages(t, "chaos.pcap")) {
+		t.Errorf("the last line has the ledger %+v", l)
+	}
+}

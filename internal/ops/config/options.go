@@ -136,7 +136,8 @@ func options(c *Config) []option {
 		{key: "ops.log_level", value: text(&ops.LogLevel),
 			help: "Least level that is logged: " + strings.Join(logLevels, ", ") + "."},
 		{key: "ops.log_format", value: text(&ops.LogFormat),
-			help: "How a log line is written: " + strings.Join(logFormats, ", ") + "."},
+			help: "How a log line is written, and the ledger at the end: " +
+				strings.Join(logFormats, ", ") + "."},
 		{key: "ops.pprof", value: yesno(&ops.Pprof),
 			help: "Serve Go profiles at /debug/pprof."},
 	}...)
