@@ -81,7 +81,7 @@ func command() *cobra.Command {
 		return usageError{fmt.Errorf("%s: %w\nTry '%s --help'", c.CommandPath(), err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),
-		versionCommand(), verifyCommand(), checkCommand(), whyCommand(), topCommand(), spoolCommand())
+		versionCommand(), manCommand(), verifyCommand(), checkCommand(), whyCommand(), topCommand(), spoolCommand())
 	strict(root)
 	complete(root)
 	return root
