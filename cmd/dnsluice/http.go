@@ -24,7 +24,7 @@ func (s service) serveHTTP(ctx context.Context) (<-chan error, error) {
 	}
 	m, err := metrics.New(metrics.Source{
 		Ledger: s.sensor.Ledger, Version: versionText(), Log: s.log,
-		Gauges: func() []metrics.Gauge { return gauges(s.sensor.Status()) },
+		Gauges: func() []metrics.Gauge { return gauges(s.cfg.Ops.Memory, s.sensor.Status()) },
 	})
 	if err != nil {
 		return nil, err
@@ -63,9 +63,12 @@ func (s service) state() httpd.State {
 		Sentence: status.Sentence, Evidence: evidence, Ready: status.State.Ready()}
 }
 
-// gauges is what goes up and down of a delivery.
-func gauges(status deliver.Status) []metrics.Gauge {
+// gauges is what goes up and down of a delivery, and what the process may take.
+func gauges(limit config.Size, status deliver.Status) []metrics.Gauge {
 	gauges := []metrics.Gauge{
+		{Name: "memory_limit_bytes",
+			Help:  "Memory that the process is to stay within (ops.memory).",
+			Value: float64(limit)},
 		{Name: "deliver_batches_waiting", Help: "Batches handed on and not acknowledged.", Value: float64(status.Waiting)},
 		{Name: "deliver_batches_free", Help: "Batches that memory has room for.", Value: float64(status.Free)},
 		{Name: "deliver_oldest_age_seconds", Help: "Age of the oldest batch that waits, in memory or on disk.", Value: status.OldestAge},

@@ -54,7 +54,7 @@ func scrape(t *testing.T) string {
 	full := deliver.Status{State: deliver.Spooling, LastAck: time.Unix(1, 0),
 		Spool: &deliver.SpoolStatus{Oldest: time.Unix(1, 0), FullIn: 1}}
 	m, err := metrics.New(metrics.Source{Ledger: func() ledger.Ledger { return l }, Version: "1", Log: log,
-		Gauges: func() []metrics.Gauge { return gauges(full) }})
+		Gauges: func() []metrics.Gauge { return gauges(cfg.Ops.Memory, full) }})
 	if err != nil {
 		t.Fatal(err)
 	}
