@@ -49,7 +49,7 @@ func manual(root *cobra.Command) string {
 				line("", paragraph)
 			}
 			c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-				if f.Name == "help" {
+				if f.Name == "help" || f.Hidden {
 					return
 				}
 				kind, help := pflag.UnquoteUsage(f)

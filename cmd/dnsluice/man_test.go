@@ -30,8 +30,9 @@ func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 			rest = after
 			section, _, _ := strings.Cut(rest, "\n.SS ")
 			c.LocalFlags().VisitAll(func(f *pflag.Flag) {
-				if f.Name != "help" && !strings.Contains(section, "\n"+roff("--"+f.Name)) {
-					t.Errorf("it does not say what %s --%s is", c.CommandPath(), f.Name)
+				says := strings.Contains(section, "\n"+roff("--"+f.Name))
+				if want := f.Name != "help" && !f.Hidden; says != want {
+					t.Errorf("%s --%s: it says what that is: %t", c.CommandPath(), f.Name, says)
 				}
 			})
 		}

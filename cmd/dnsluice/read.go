@@ -32,6 +32,8 @@ func readCommand() *cobra.Command {
 		Args:    usageArgs(cobra.MinimumNArgs(1)),
 	}
 	config.Bind(c.Flags(), "sensor", "capture.ports", "capture.tunnels", "match.emit", "encode.format")
+	// There is nothing to choose. It stays, so that who asks for another format is told.
+	c.Flags().Lookup("format").Hidden = true
 	c.RunE = func(c *cobra.Command, files []string) error {
 		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
 		if err != nil {

@@ -235,3 +235,11 @@ func TestReadTakesTheBoundsItIsTold(t *testing.T) {
 		}
 	}
 }
+
+func TestTheFormatOfReadIsNoChoice(t *testing.T) {
+	t.Parallel()
+	if help := execute(t, program(t, "read", "--help")).expect(t, 0).stdout; strings.Contains(help, "--format") {
+		t.Errorf("it offers one:\n%s", help)
+	}
+	execute(t, program(t, "read", "--format", "json", captures+"chaos.pcap")).expect(t, 0)
+}
