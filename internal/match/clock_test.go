@@ -36,6 +36,38 @@ func TestTimeThatJumps(t *testing.T) {
 				msg{id: 2, at: 2 * second, response: true}, msg{id: 1, at: 2 * second, response: true})
 		}, []string{"unanswered q0:a.example", "transaction q2:a.example r2:a.example 1s",
 			"transaction q1:a.example r1:a.example 0s reversed"}},
+		{"one packet without a time ends nothing", func(r *rig) {
+			r.take(msg{at: year}, msg{id: 1, at: 1}, msg{at: year + second, response: true},
+				msg{id: 2, at: year + 5*second - 1}, msg{id: 1, at: year + 5*second - 1, response: true})
+		}, []string{"transaction q0:a.example r0:a.example 1s",
+			"transaction q1:a.example r1:a.example 8760h0m4.999999998s",
+			"query q2:a.example unpaired=end"}},
+		{"two clocks that take turns run at the pace of one", func(r *rig) {
+			for at := time.Duration(0); at < 5*second; at += second {
+				r.take(msg{id: 100, at: year + at}, msg{id: uint16(at / second), at: at + second/2})
+			}
+			r.take(msg{id: 100, at: year + 5*second - 1, response: true},
+				msg{id: 0, at: 5*second + second/2 - 1, response: true}, msg{id: 9, at: 7 * second})
+		}, []string{"transaction q100:a.example r100:a.example 4.999999999s retransmits=4",
+			"transaction q0:a.example r0:a.example 4.999999999s",
+			"unanswered q1:a.example", "query q2:a.example unpaired=end",
+			"query q3:a.example unpaired=end", "query q4:a.example unpaired=end",
+			"query q9:a.example unpaired=end"}},
+		{"a clock that stood still while the other ran goes on at once", func(r *rig) {
+			r.take(msg{at: year})
+			for at := time.Duration(0); at < 100*second; at += second {
+				r.take(msg{id: 1, at: at, response: true})
+			}
+			r.take(msg{id: 2, at: year + second}, msg{id: 3, at: year + 6*second})
+			r.got = r.got[len(r.got)-1:]
+		}, []string{"unanswered q2:a.example", "query q3:a.example unpaired=end"}},
+		{"a third clock takes the place of the one before", func(r *rig) {
+			r.take(msg{at: 2 * year}, msg{id: 1, at: year}, msg{id: 2}, msg{id: 3, at: year + second},
+				msg{id: 4, at: second}, msg{id: 2, at: 2 * second, response: true},
+				msg{id: 5, at: 2*year + ms})
+		}, []string{"transaction q2:a.example r2:a.example 2s", "unanswered q0:a.example",
+			"unanswered q1:a.example", "unanswered q3:a.example", "unanswered q4:a.example",
+			"query q5:a.example unpaired=end"}},
 		{"times at both ends of their range", func(r *rig) {
 			r.take(msg{at: math.MinInt64}, msg{at: math.MaxInt64, id: 1}, msg{at: math.MinInt64, id: 2})
 		}, []string{"query q0:a.example unpaired=end", "query q1:a.example unpaired=end",
