@@ -29,7 +29,7 @@ func configCommand() *cobra.Command {
 		if *markdown {
 			return config.WriteMarkdown(c.OutOrStdout())
 		}
-		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
+		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile)
 		if err != nil {
 			return err
 		}

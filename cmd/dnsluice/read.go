@@ -35,7 +35,7 @@ func readCommand() *cobra.Command {
 	// There is nothing to choose. It stays, so that who asks for another format is told.
 	c.Flags().Lookup("format").Hidden = true
 	c.RunE = func(c *cobra.Command, files []string) error {
-		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
+		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile)
 		if err != nil {
 			return err
 		}

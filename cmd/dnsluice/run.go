@@ -49,7 +49,7 @@ func runCommand() *cobra.Command {
 	}
 	config.Bind(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile, config.Config.Runnable)
+		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Runnable)
 		if err != nil {
 			return err
 		}

@@ -146,7 +146,7 @@ func verifyTopic(c *cobra.Command, o verifyOptions) error {
 	if err != nil {
 		return usageError{fmt.Errorf("dnsluice verify: --to %w", err)}
 	}
-	loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile, config.Config.Linkable)
+	loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Linkable)
 	if err != nil {
 		return err
 	}

@@ -61,7 +61,7 @@ func whyCommand() *cobra.Command {
 
 // sensorAddress returns where the sensor of this configuration listens.
 func sensorAddress(c *cobra.Command) (string, error) {
-	loaded, err := config.Load(c.Flags(), os.Environ(), os.ReadFile)
+	loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile)
 	if err != nil {
 		return "", err
 	}

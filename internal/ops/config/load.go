@@ -4,6 +4,8 @@ package config
 
 import (
 	"fmt"
+	"io"
+	"os"
 	"slices"
 	"strings"
 
@@ -89,7 +91,7 @@ func (l *Loaded) Origin(key string) string {
 
 // Load returns the defaults, changed by the YAML file that --config or DNSLUICE_CONFIG names,
 // then by the environment (as os.Environ gives it), then by the flags of fs, which Bind made and
-// which are parsed already; fs may be nil. readFile is os.ReadFile but in tests.
+// which are parsed already; fs may be nil. readFile is ReadFile but in tests.
 //
 // The result has passed Validate and the checks given, such as Config.Runnable. Otherwise the
 // error is Mistakes, all of them, each with its place.
@@ -208,4 +210,24 @@ func (l *loader) check(check func(Config) error) {
 		m.At = l.out.origins[m.Key]
 		l.mistakes = append(l.mistakes, m)
 	}
+}
+
+// maxFile is the most that a configuration file may have: many times what one with all keys and a
+// comment for each has.
+const maxFile = 1 << 20
+
+// ReadFile is os.ReadFile for configuration files. It does not read on and on what is none, such as
+// a device or a capture.
+func ReadFile(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s has more than %d bytes, which is no configuration; is it the right file?",
+			name, maxFile)
+	}
+	return data, err
 }

@@ -3,10 +3,12 @@
 package config
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"reflect"
 	"strings"
 	"testing"
@@ -519,5 +521,22 @@ func TestACheckOfTheCallerMayReturnAnyError(t *testing.T) {
 	_, err := given{}.load(t, func(Config) error { return errors.New("not today") })
 	if diff := cmp.Diff("config: not today", lines(t, err)); diff != "" {
 		t.Errorf("mistakes (-want +got):\n%s", diff)
+	}
+}
+
+func TestAFileThatIsNoConfigurationIsNotReadToItsEnd(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(name, bytes.Repeat([]byte("# much\n"), maxFile/7), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadFile(name); len(data) != maxFile/7*7 || err != nil {
+		t.Errorf("%d bytes, %v", len(data), err)
+	}
+	// A sparse file has no end that a reader would reach in time.
+	if err := os.Truncate(name, 1<<40); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := ReadFile(name); err == nil || !strings.Contains(err.Error(), "is it the right file?") {
+		t.Errorf("says %v", err)
 	}
 }

@@ -46,11 +46,12 @@ func (w *Writer) OnLoss(tell func(lost uint64)) {
 	w.tell = tell
 }
 
-// Write implements io.Writer. It takes all of p or drops it, and never fails.
+// Write implements io.Writer. It takes all of p or drops it, and never fails. What is larger than
+// the room there is passes when nothing else waits: it may be the last words.
 func (w *Writer) Write(p []byte) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.closed || w.size+len(p) > most {
+	if w.closed || w.size > 0 && w.size+len(p) > most {
 		w.lost++
 		return len(p), nil
 	}
@@ -121,11 +122,14 @@ func (w *Writer) failed() {
 	w.lost++
 }
 
-// told tells, after a write that succeeded, what was lost before.
+// told tells, when all that waited was read, what was lost before: then there is room to tell it.
 func (w *Writer) told() {
 	w.mu.Lock()
 	lost, tell := w.lost, w.tell
-	w.lost = 0
+	if len(w.waits) > 0 {
+		lost = 0
+	}
+	w.lost -= lost
 	w.mu.Unlock()
 	if lost > 0 {
 		tell(lost) // which may write, so no lock is held

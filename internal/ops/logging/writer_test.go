@@ -56,6 +56,14 @@ func TestAWriterPassesAllOnInItsOrder(t *testing.T) {
 	if got := r.text(); got != want.String() {
 		t.Errorf("%q", got)
 	}
+	w = NewWriter(&r)
+	large := strings.Repeat("x", 2*most)
+	write(t, w, large)
+	want.WriteString(large)
+	w.Close()
+	if got := r.text(); got != want.String() {
+		t.Errorf("%q", got)
+	}
 	write(t, w, "too late\n")
 	if got := r.text(); got != want.String() {
 		t.Errorf("after the end: %q", got)
