@@ -41,6 +41,7 @@ type deadLetters struct {
 	mu     sync.Mutex // guards the following
 	lines  [][]byte   // that wait
 	size   int        // of them
+	late   uint64     // letters that found no room there, since run looked
 	kept   uint64     // letters in the file, of this run
 	closed bool
 
@@ -103,6 +104,7 @@ func (l *deadLetters) put(letter deadLetter, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.size+line.Len() > deadLetterQueue || l.closed {
+		l.late++
 		return
 	}
 	l.lines, l.size = append(l.lines, line.Bytes()), l.size+line.Len()
@@ -128,11 +130,14 @@ func (l *deadLetters) close() {
 func (l *deadLetters) run() {
 	for range l.kick {
 		l.mu.Lock()
-		lines, closed := l.lines, l.closed
-		l.lines, l.size = nil, 0
+		lines, late, closed := l.lines, l.late, l.closed
+		l.lines, l.size, l.late = nil, 0, 0
 		l.mu.Unlock()
 		for _, line := range lines {
 			l.write(line)
+		}
+		if late > 0 && !l.full {
+			l.miss(late, errLate)
 		}
 		if closed {
 			break
@@ -153,9 +158,12 @@ func (l *deadLetters) run() {
 // record.
 const missEvery = 5 * time.Minute
 
-// miss counts a letter that cannot be written, and says so now and then.
-func (l *deadLetters) miss(err error) {
-	l.missed++
+// errLate is why letters are missed that the disk had no time for.
+var errLate = errors.New("letters come faster than the disk takes them")
+
+// miss counts letters that cannot be written, and says so now and then.
+func (l *deadLetters) miss(n uint64, err error) {
+	l.missed += n
 	now := time.Now()
 	if !l.said.IsZero() && now.Sub(l.said) < missEvery {
 		return
@@ -170,7 +178,7 @@ func (l *deadLetters) write(line []byte) {
 		return
 	}
 	if err := l.open(); err != nil {
-		l.miss(err)
+		l.miss(1, err)
 		return
 	}
 	if l.used+int64(len(line)) > l.max {
@@ -181,7 +189,7 @@ func (l *deadLetters) write(line []byte) {
 	}
 	if _, err := l.file.Write(line); err != nil {
 		// Half a line is none: the next one must not be appended to it.
-		l.miss(errors.Join(err, l.file.Truncate(l.used)))
+		l.miss(1, errors.Join(err, l.file.Truncate(l.used)))
 		return
 	}
 	l.used += int64(len(line))

@@ -41,6 +41,24 @@ func TestLettersThatCannotBeWrittenAreSaidNowAndThen(t *testing.T) {
 	})
 }
 
+func TestLettersThatTheDiskHasNoTimeForAreSaid(t *testing.T) {
+	var said bytes.Buffer
+	path := filepath.Join(t.TempDir(), "dead-letter.jsonl")
+	l := newDeadLetters(path, 1<<30, slog.New(slog.NewTextHandler(&said, nil)))
+	value := append(append([]byte{'"'}, bytes.Repeat([]byte("x"), deadLetterQueue/4)...), '"')
+	for range 5 { // of which three have room, with what is around them
+		l.put(deadLetter{Reason: "rejected"}, value)
+	}
+	l.close()
+	l.run()
+	if text := said.String(); !strings.Contains(text, "letters=2 ") || strings.Count(text, "\n") != 1 {
+		t.Errorf("the log says %q", text)
+	}
+	if n := l.count(); n != 3 {
+		t.Errorf("%d letters are kept", n)
+	}
+}
+
 func TestAFileForDeadLettersIsTriedBeforeItIsNeeded(t *testing.T) {
 	dir := t.TempDir()
 	there := filepath.Join(dir, "there")
