@@ -147,6 +147,7 @@ var heartbeat = []Field{
 		{Name: "partition", Number: 1, Type: Integer, Presence: Always, Doc: "its number"},
 		{Name: "end", Number: 2, Type: Long, Presence: Always, Doc: "offset behind the newest acknowledged record"},
 	}},
+	{Name: "settled", Number: 17, Type: Long, Presence: Known, Doc: "seq of the newest heartbeat of this run of which nothing waits any more: all that was numbered when it was made is acknowledged or dropped; absent while something of the run is on disk alone"},
 }
 
 // Groups are the fields of a record, in the order of the JSON text.

@@ -2,7 +2,10 @@
 
 package deliver
 
-import "slices"
+import (
+	"math"
+	"slices"
+)
 
 // Reason is why records were dropped. The set is closed and small, and indexes counters.
 type Reason uint8
@@ -98,7 +101,18 @@ type Snapshot struct {
 	Counters           // but for DeadLetters
 	Accounts []Account // of the intakes asked for
 	Reach    Reach     // how far the topic had come, if that is known
+
+	// Settled is the newest mark of which nothing waits any more: all that intakes had taken when
+	// it was set is acknowledged or dropped. It is unmarked when nothing waits at all, and 0 when
+	// that is not known, for what is on disk has no marks.
+	Settled uint64
 }
+
+// unmarked is more than any mark.
+const unmarked uint64 = math.MaxUint64
+
+// Mark sets a mark behind what the intakes had taken at the last Snapshot. Marks rise.
+func (d *Delivery) Mark(n uint64) { d.mark.Store(n) }
 
 // glances is how often Snapshot looks again because something was acknowledged meanwhile. It takes
 // some microseconds to look, so on the busiest of topics few looks are enough.
@@ -124,9 +138,18 @@ func (d *Delivery) Snapshot(intakes []*Intake) (s Snapshot) {
 func (d *Delivery) glance(intakes []*Intake) Snapshot {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	s := Snapshot{Counters: d.counters()}
+	s := Snapshot{Counters: d.counters(), Settled: unmarked}
 	for _, in := range intakes {
 		s.Accounts = append(s.Accounts, in.account)
+		s.Settled = min(s.Settled, in.waits)
+	}
+	for p := range d.parcels {
+		if p.origin != fromEarlier {
+			s.Settled = min(s.Settled, p.mark) // 0 of one from disk
+		}
+	}
+	if s.Spooled > 0 {
+		s.Settled = 0
 	}
 	return s
 }

@@ -44,6 +44,7 @@ type Delivery struct {
 	intakes     atomic.Int64 // that were made
 	splitting   splitting
 	live        atomic.Bool        // an intake must not wait for memory
+	mark        atomic.Uint64      // the newest, see Mark
 	ended       context.Context    // ends with Run: nobody gets memory any more
 	end         context.CancelFunc // ends ended
 	drained     chan struct{}      // closed when there is nothing left to do

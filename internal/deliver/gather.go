@@ -92,6 +92,11 @@ func (d *Delivery) unite(c *sealer, group []*parcel, partitions int32) bool {
 	group[0].mu.Lock()
 	group[0].raw = raw
 	group[0].mu.Unlock()
+	d.mu.Lock()
+	for _, p := range group[1:] {
+		group[0].mark = min(group[0].mark, p.mark)
+	}
+	d.mu.Unlock()
 	for _, p := range group[1:] {
 		p.mu.Lock()
 		d.close(p)

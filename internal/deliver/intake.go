@@ -32,8 +32,11 @@ type Intake struct {
 	redated uint64
 	dropped [NumReasons]uint64
 
+	mark uint64 // what Delivery.mark was when batch was opened
+
 	pulse   *Pulse  // nil when nobody watches
-	account Account // guarded by Delivery.mu
+	account Account // guarded by Delivery.mu, as is the next
+	waits   uint64  // mark of what waits in the open batch; unmarked when nothing does
 }
 
 // Account is how many records were put into an intake, and how many of these it dropped. What
@@ -68,7 +71,7 @@ func (d *Delivery) FileIntake(ctx context.Context) *Intake {
 // newIntake returns an intake whose batches all go the same way, so that with keys they stay in order.
 func (d *Delivery) newIntake() *Intake {
 	way := int(d.intakes.Add(1)) % len(d.sealing)
-	return &Intake{d: d, to: d.sealing[way]}
+	return &Intake{d: d, to: d.sealing[way], waits: unmarked}
 }
 
 // Value returns an empty slice for an encoder to append the next record's value to, or nil when
@@ -204,7 +207,7 @@ func (in *Intake) open() bool {
 			in.batch = b
 		}
 	}
-	in.opened = in.look()
+	in.opened, in.mark = in.look(), d.mark.Load()
 	in.full = record.HeaderLen + d.limit.target(in.opened)
 	return in.batch != nil
 }
@@ -219,7 +222,7 @@ func (in *Intake) lack() Reason {
 
 func (in *Intake) handOn() {
 	in.publish()
-	in.d.submit(in.batch, in.to)
+	in.d.submit(in.batch, in.mark, in.to)
 	in.batch = nil
 }
 
@@ -233,6 +236,10 @@ func (in *Intake) publish() {
 	d.counts.Held += in.taken
 	d.counts.Redated += in.redated
 	in.account.Records += in.taken
+	in.waits = unmarked
+	if in.batch != nil && in.batch.Records() > 0 {
+		in.waits = in.mark
+	}
 	for why, n := range in.dropped {
 		if n == 0 {
 			continue

@@ -28,6 +28,7 @@ const (
 type parcel struct {
 	since  time.Time // when an intake handed it on, or the drainer read it
 	origin origin
+	mark   uint64 // that no record of it is older than; guarded by Delivery.mu
 
 	mu     sync.Mutex    // guards the following
 	batch  *record.Batch // nil when the parcel is done, or its batch was taken away
@@ -71,8 +72,8 @@ func (p *parcel) spent(n int, spool Spool) {
 }
 
 // submit takes over a full batch. It does not block: each of sealing has room for all batches.
-func (d *Delivery) submit(b *record.Batch, sealing chan<- *parcel) {
-	p := &parcel{since: time.Now(), batch: b, raw: b.Size()}
+func (d *Delivery) submit(b *record.Batch, mark uint64, sealing chan<- *parcel) {
+	p := &parcel{since: time.Now(), mark: mark, batch: b, raw: b.Size()}
 	d.mu.Lock()
 	over := d.over
 	d.parcels[p] = struct{}{}

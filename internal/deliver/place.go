@@ -134,8 +134,9 @@ func (d *Delivery) detach(p *parcel) []*parcel {
 		all = append(all, o)
 	}
 	d.mu.Lock()
-	for _, p := range all[1:] {
-		d.parcels[p] = struct{}{}
+	for _, o := range all[1:] {
+		o.mark = p.mark
+		d.parcels[o] = struct{}{}
 	}
 	d.mu.Unlock()
 	p.sealed = true

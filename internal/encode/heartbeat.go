@@ -20,6 +20,8 @@ type Heartbeat struct {
 	Lanes []Lane // of messages, and that of the heartbeats, whose number is this one's
 	Spool *Spool // nil when there is none
 
+	Settled uint64 // number of the newest heartbeat of which all that it numbers is settled; or 0
+
 	TopicID string // empty when it is not known how far the topic has come
 	Reached []Reached
 }

@@ -154,6 +154,7 @@ func (h *heart) say(now time.Time, last bool) encode.Heartbeat {
 	// Whoever reads it counts on it that numbers, drops and reach are of one moment. What capture and
 	// decode have done may be ahead of that.
 	at := h.s.delivery.Snapshot(append(slices.Clone(h.s.intakes), h.in))
+	h.s.delivery.Mark(h.seq)
 	status, l := h.s.Status(), h.s.Ledger()
 	beat := encode.Heartbeat{
 		Time: now, Interval: h.s.cfg.Heartbeat, Last: last,
@@ -161,6 +162,7 @@ func (h *heart) say(now time.Time, last bool) encode.Heartbeat {
 		Totals: encode.Totals{Packets: l.Packets, Messages: l.Messages, Records: at.In,
 			Acknowledged: at.Acknowledged, Spooled: at.Spooled, Dropped: at.Lost(), Held: at.Held},
 		Drops: drops(l), Lanes: h.lanes(at.Accounts), TopicID: at.Reach.Topic,
+		Settled: min(at.Settled, h.seq-1),
 	}
 	for _, end := range at.Reach.Ends {
 		beat.Reached = append(beat.Reached,

@@ -34,6 +34,7 @@ type heartbeat struct {
 	Spool      *spoolBeat `json:"spool"`
 	TopicID    string     `json:"topic_id"`
 	Reached    []reached  `json:"reached"`
+	Settled    uint64     `json:"settled"`
 }
 
 // laneBeat says that the lane has numbered up to Seq, and that Dropped of those numbers were
@@ -113,13 +114,17 @@ func (b *beat) alive(now time.Time) bool {
 	return !b.Last && !now.IsZero() && now.Before(b.silent())
 }
 
+// keptDense is how many of the newest heartbeats of a run are kept: what had not come then is judged by
+// which of them it is older than.
+const keptDense = 64
+
 // thin leaves out heartbeats between which nothing was dropped: what is missing there has the same
 // reasons, or none, whichever of the numbers it is. It returns how many are left out.
 func (r *run) thin() (n int) {
 	sortBeats(r.beats)
 	kept := r.beats[:0]
 	for i, b := range r.beats {
-		if len(kept) > 0 && i+1 < len(r.beats) && kept[len(kept)-1].like(&b) && b.like(&r.beats[i+1]) {
+		if len(kept) > 0 && i+keptDense < len(r.beats) && kept[len(kept)-1].like(&b) && b.like(&r.beats[i+1]) {
 			continue
 		}
 		kept = append(kept, b)

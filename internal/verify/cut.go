@@ -123,6 +123,18 @@ func (s *scope) last() *beat {
 	return &s.from
 }
 
+// settled returns the last number of a lane of which it is known that it did not wait when the last
+// heartbeat was made, nor anything before it.
+func (s *scope) settled(l *lane) uint64 {
+	for i := len(l.run.beats) - 1; i >= 0 && !s.none; i-- {
+		if b := &l.run.beats[i]; b.seq <= s.last().Settled {
+			said, _ := b.of(l.lane)
+			return said.Seq
+		}
+	}
+	return 0
+}
+
 // of returns the numbers of a lane that can be judged. There are none when last is before first.
 func (s *scope) of(l *lane) (first, last uint64) {
 	from, ok := s.from.of(l.lane)

@@ -104,6 +104,7 @@ const maxGaps = 100
 type account struct {
 	Lane
 	*lane
+	settled uint64 // unexplained, and did not wait when the last heartbeat was made
 }
 
 // judge makes the account of the run. next is what other runs of the sensor say of it.
@@ -129,6 +130,7 @@ func (c *Checker) judge(r *run, o Options, next others) Run {
 // allowance is how many records the heartbeats of a run explain, without saying which.
 type allowance struct {
 	dropped  uint64 // by delivery
+	lost     uint64 // of what waited, by later runs
 	waiting  uint64 // in memory or on disk
 	unjudged uint64 // that waited when the range ended
 }
@@ -152,7 +154,7 @@ func (c *Checker) allowance(judged *scope, state State, next others) (out allowa
 	case !next.known:
 		out.waiting = waiting
 	default:
-		out.dropped = plus(out.dropped, min(left, next.dropped))
+		out.lost = min(left, next.dropped)
 		out.waiting = min(left, next.records)
 		if c.cut(false) {
 			out.unjudged, out.waiting = out.waiting, 0
@@ -161,12 +163,20 @@ func (c *Checker) allowance(judged *scope, state State, next others) (out allowa
 	return out
 }
 
-// explain spends what the heartbeats explain on what is missing.
+// explain spends what the heartbeats explain on what is missing, so that as little as can be stays
+// unexplained: what explains anything goes first to what nothing else does.
 func explain(accounts []*account, have allowance) {
 	for _, a := range accounts {
+		n := a.move(&a.Dropped, min(have.dropped, a.settled))
+		have.dropped, a.settled = have.dropped-n, a.settled-n
+	}
+	for _, a := range accounts {
+		a.Unexplained -= a.settled
 		have.dropped -= a.move(&a.Dropped, have.dropped)
+		have.lost -= a.move(&a.Dropped, have.lost)
 		have.waiting -= a.move(&a.Waiting, have.waiting)
 		have.unjudged -= a.move(&a.Unjudged, have.unjudged)
+		a.Unexplained += a.settled
 	}
 }
 
@@ -225,8 +235,12 @@ func (c *Checker) judgeLane(l *lane, judged *scope, state State) *account {
 	out.Unexplained = out.Missing
 	out.move(&out.Unjudged, missing[0])
 	out.move(&out.Unjudged, missing[newer+1])
+	settled := judged.settled(l)
 	for i, m := range marks[1:newer] {
-		out.move(&out.Dropped, min(missing[i+1], m.Dropped))
+		n := missing[i+1] - out.move(&out.Dropped, min(missing[i+1], m.Dropped))
+		if m.Seq <= settled {
+			out.settled += n
+		}
 	}
 	switch {
 	case state == Running:

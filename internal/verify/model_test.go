@@ -49,6 +49,7 @@ type item struct {
 	lane, seq uint64
 	value     string
 	partition int
+	after     int  // the number of the heartbeat that was made before it
 	done      bool // acknowledged, and still on disk: a later run will not know
 }
 
@@ -59,6 +60,7 @@ type moment struct {
 	unacked uint64
 	dropped uint64
 	onDisk  int
+	settled int
 }
 
 const (
@@ -112,7 +114,8 @@ func (w *world) turn(p *process) {
 }
 
 func (w *world) item(p *process, lane, seq uint64, value string) *item {
-	return &item{of: p, lane: lane, seq: seq, value: value, partition: w.IntN(len(w.log))}
+	return &item{of: p, lane: lane, seq: seq, value: value, partition: w.IntN(len(w.log)),
+		after: len(p.snapshot)}
 }
 
 // beat makes a heartbeat.
@@ -132,6 +135,13 @@ func (w *world) beat(p *process, more string) {
 			}
 		}
 	}
+	settled := len(p.snapshot)
+	for _, i := range p.held {
+		settled = min(settled, i.after)
+	}
+	if spooled > 0 {
+		settled = 0
+	}
 	var reached []string
 	for partition, end := range p.reached {
 		reached = append(reached, fmt.Sprintf(`{"partition":%d,"end":%d}`, partition, end))
@@ -141,10 +151,11 @@ func (w *world) beat(p *process, more string) {
 	}
 	value := fmt.Sprintf(`{"v":1,"sensor":"ns1","run":%q,"lane":%d,"seq":%d,"ts":%q,"kind":"heartbeat",`+
 		`"heartbeat":{"interval_ms":10000,"state":"flowing",%s"held":%d,"spooled":%d,"dropped":%d,"topic_id":"this",`+
-		`"reached":[%s],"lanes":[%s]}}`, p.name, lanesOfWorld, p.seq[lanesOfWorld], w.now().Format(time.RFC3339),
-		more, len(p.held), spooled, p.dropped+own, strings.Join(reached, ","), strings.Join(lanes, ","))
-	p.snapshot = append(p.snapshot, moment{slices.Clone(p.seq), maps.Clone(p.reached), uint64(len(p.held) + spooled), p.dropped + own, onDisk})
-	p.held = append(p.held, w.item(p, lanesOfWorld, p.seq[lanesOfWorld], value))
+		`"settled":%d,"reached":[%s],"lanes":[%s]}}`, p.name, lanesOfWorld, p.seq[lanesOfWorld], w.now().Format(time.RFC3339),
+		more, len(p.held), spooled, p.dropped+own, settled, strings.Join(reached, ","), strings.Join(lanes, ","))
+	next := w.item(p, lanesOfWorld, p.seq[lanesOfWorld], value)
+	p.snapshot = append(p.snapshot, moment{slices.Clone(p.seq), maps.Clone(p.reached), uint64(len(p.held) + spooled), p.dropped + own, onDisk, settled})
+	p.held = append(p.held, next)
 }
 
 // spoolSome moves what waits to disk.
@@ -373,10 +384,20 @@ func (w *world) provable(p *process, gone map[uint64]map[uint64]bool, cuts []Par
 	if from == nil || to == nil {
 		return 0
 	}
-	n := 0
+	var settled []uint64 // by lane
+	for seq := to.settled; seq > 0 && settled == nil; seq-- {
+		if beats[fmt.Sprintf("%s %d", p.name, seq)] {
+			settled = p.snapshot[seq-1].seq
+		}
+	}
+	certain, n := 0, 0
 	for lane, seqs := range gone {
 		for seq := range seqs {
-			if seq > from.seq[lane] && seq <= to.seq[lane] {
+			switch {
+			case seq <= from.seq[lane] || seq > to.seq[lane]:
+			case settled != nil && seq <= settled[lane]:
+				certain++
+			default:
 				n++
 			}
 		}
@@ -387,7 +408,7 @@ func (w *world) provable(p *process, gone map[uint64]map[uint64]bool, cuts []Par
 			onDisk = max(onDisk, m.onDisk)
 		}
 	}
-	return n - int(to.unacked) - onDisk
+	return certain + max(0, n-int(to.unacked)-onDisk)
 }
 
 // TestNoRangeMakesAGapOfWhatIsElsewhere cuts such topics anywhere, and compares with what is known.

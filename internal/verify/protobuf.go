@@ -130,6 +130,7 @@ const (
 	beatSpool    = 14
 	beatTopic    = 15
 	beatReached  = 16
+	beatSettled  = 17
 
 	laneNumber  = 1
 	laneSeq     = 2
@@ -150,7 +151,8 @@ func protoBeat(f *fields) (b beat, ok bool) {
 	}
 	last := uint64(0)
 	numbers := map[uint64]*uint64{beatLast: &last, beatInterval: &b.IntervalMs,
-		beatSpooled: &b.Spooled, beatDropped: &b.Dropped, beatHeld: &b.Held}
+		beatSpooled: &b.Spooled, beatDropped: &b.Dropped, beatHeld: &b.Held,
+		beatSettled: &b.Settled}
 	ok = eachPart(f.heartbeat, numbers, func(p *part) bool {
 		switch p.number {
 		case beatState:

@@ -29,6 +29,7 @@ func Heartbeats() []Pulse {
 		{Stage: "deliver", Reason: "memory_full", Count: 6}}
 	last.Lanes = []encode.Lane{{Lane: 0, Seq: 100_000_000, Dropped: 6}, {Lane: 1, Seq: 42}}
 	last.Spool = &encode.Spool{Records: 5, Dropped: 9}
+	last.Settled = 41
 	last.TopicID = "AAECAwQFBgcICQoLDA0ODw"
 	last.Reached = []encode.Reached{{Partition: 0, End: 1 << 40}, {Partition: 11, End: 1}}
 	return []Pulse{{"heartbeat: a quiet link", quiet}, {"heartbeat: the last, with everything", last}}

@@ -38,6 +38,9 @@ func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) [
 	if len(h.Reached) > 0 {
 		dst = appendReached(dst, h.Reached)
 	}
+	if h.Settled > 0 {
+		dst = appendUint(append(dst, keyHeartbeatSettled...), h.Settled)
+	}
 	return append(dst, `}}`...)
 }
 

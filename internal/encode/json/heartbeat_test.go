@@ -44,6 +44,7 @@ func TestAHeartbeatSaysAllThatItKnows(t *testing.T) {
 				Spool        *spool
 				TopicID      string `json:"topic_id"`
 				Reached      []encode.Reached
+				Settled      uint64
 			}
 		}
 		if err := stdjson.Unmarshal(v[len("before "):], &got); err != nil {
@@ -55,7 +56,7 @@ func TestAHeartbeatSaysAllThatItKnows(t *testing.T) {
 		}
 		back := encode.Heartbeat{Time: got.TS, Interval: time.Duration(b.IntervalMs) * time.Millisecond,
 			Last: b.Last, State: b.State, Since: b.Since, Drops: b.Drops, Lanes: b.Lanes,
-			TopicID: b.TopicID, Reached: b.Reached,
+			TopicID: b.TopicID, Reached: b.Reached, Settled: b.Settled,
 			Totals: encode.Totals{Packets: b.Packets, Messages: b.Messages, Records: b.Records,
 				Acknowledged: b.Acknowledged, Spooled: b.Spooled, Dropped: b.Dropped, Held: b.Held}}
 		if b.Spool != nil {

@@ -181,4 +181,5 @@ const (
 	keyHeartbeatSpool        = `,"spool":`
 	keyHeartbeatTopicId      = `,"topic_id":`
 	keyHeartbeatReached      = `,"reached":`
+	keyHeartbeatSettled      = `,"settled":`
 )

@@ -47,6 +47,9 @@ func (e *Encoder) AppendHeartbeat(dst []byte, seq uint64, h *encode.Heartbeat) [
 		dst = appendUint(append(opened, tagReachedPartition...), r.Partition)
 		dst = seal(appendUint(append(dst, tagReachedEnd...), r.End), at)
 	}
+	if h.Settled > 0 {
+		dst = appendUint(append(dst, tagHeartbeatSettled...), h.Settled)
+	}
 	return seal(dst, at)
 }
 

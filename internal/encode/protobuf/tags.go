@@ -181,4 +181,5 @@ const (
 	tagHeartbeatSpool        = "\x72"     // 14
 	tagHeartbeatTopicId      = "\x7a"     // 15
 	tagHeartbeatReached      = "\x82\x01" // 16
+	tagHeartbeatSettled      = "\x88\x01" // 17
 )

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+
+//go:build drills
+
+package drills
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
+	"github.com/dnsluice/dnsluice/internal/verify"
+)
+
+// log is a topic as it was read: the values of each partition, from the offset 0 on.
+type log struct {
+	id         string
+	partitions [][][]byte
+}
+
+// readLog reads a topic whole.
+func readLog(t testing.TB, brokers []string) log {
+	t.Helper()
+	cluster, err := kafka.NewCluster(kafka.Config{Brokers: brokers, Topic: topic, RequestTimeout: 5 * time.Second})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	w, err := kafka.OpenWindow(ctx, cluster, kafka.AtStart(), kafka.AtEnd(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	l := log{id: w.Topic(), partitions: make([][][]byte, len(w.Extents()))}
+	for {
+		records, err := w.Read(ctx)
+		if errors.Is(err, io.EOF) {
+			return l
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range records {
+			if int64(len(l.partitions[r.Partition])) != r.Offset {
+				t.Fatalf("partition %d has no offset %d", r.Partition, r.Offset)
+			}
+			l.partitions[r.Partition] = append(l.partitions[r.Partition], r.Value)
+		}
+	}
+}
+
+// verify judges the log between two parts of each partition, from 0 to 1. lacks tells which values
+// are not there.
+func (l log) verify(t testing.TB, from, to func() float64, lacks func() bool) verify.Report {
+	t.Helper()
+	check := verify.New(verify.Options{Topic: l.id})
+	for n, values := range l.partitions {
+		size := float64(len(values))
+		p := verify.Partition{Partition: int32(n), Start: int64(from() * size), End: int64(to() * size)}
+		p.End = max(p.Start, p.End)
+		p.CutStart, p.CutEnd = p.Start > 0, p.End < int64(size)
+		check.Expect(p)
+	}
+	whole := check.Report(verify.Options{})
+	for _, p := range whole.Partitions {
+		for offset := p.Start; offset < p.End; offset++ {
+			if lacks() {
+				continue
+			}
+			if err := check.Add(p.Partition, offset, l.partitions[p.Partition][offset]); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return check.Report(verify.Options{Now: time.Now()})
+}
+
+// TestDrillRanges reads parts of the topic of a program that was cut off from its brokers, killed
+// meanwhile, and started again with what was on disk.
+func TestDrillRanges(t *testing.T) {
+	p := newProcess(t, "DNSLUICE_DELIVER_HEARTBEAT=100ms", "DNSLUICE_DELIVER_SPOOL_AFTER=200ms")
+	ready := func(r report) bool { return r.State.Ready && r.Ledger.Acknowledged > 100 }
+	drained := func(r report) bool { return ready(r) && r.Detail.Delivery.Spool.Records == 0 }
+	waits := func(n uint64) func(report) bool {
+		return func(r report) bool { return r.Detail.Delivery.Spool.Records > n }
+	}
+	p.launch()
+	p.feed(4000)
+	p.asks("the first records are there", ready)
+	for range 2 { // outages that it survives
+		time.Sleep(time.Second)
+		away(p.rig)
+		p.asks("records wait on disk", waits(2000))
+		back(p.rig)
+		p.asks("none does", drained)
+	}
+	away(p.rig)
+	p.asks("records wait on disk", waits(4000))
+	p.kill()
+	p.launch()
+	p.asks("the next run has them", waits(4000))
+	back(p.rig)
+	p.asks("none waits", drained)
+	time.Sleep(2 * time.Second)
+	p.rest()
+	p.asks("none waits", drained)
+	p.terminate()
+
+	l := readLog(t, p.c.ListenAddrs())
+	start, end := func() float64 { return 0 }, func() float64 { return 1 }
+	never := func() bool { return false }
+	whole := l.verify(t, start, end, never)
+	lost := map[string]uint64{} // with the kill
+	for _, run := range whole.Runs {
+		lost[run.Run] = run.Unexplained
+	}
+	t.Logf("%s; %d came twice", whole.Sentence, whole.Duplicates)
+	random := rand.New(rand.NewPCG(1, 2))
+	var unjudged, found, judged int
+	ranges := 200
+	if testing.Short() {
+		ranges = 40
+	}
+	for range ranges {
+		from := random.Float64() * 0.9
+		until := from + random.Float64()*(1-from)
+		about := func(at float64) func() float64 { // clocks and partitions differ a little
+			return func() float64 { return min(1, max(0, at+random.Float64()*0.02-0.01)) }
+		}
+		r := l.verify(t, about(from), about(until), never)
+		for _, run := range r.Runs {
+			if run.Unexplained > lost[run.Run] {
+				t.Errorf("between %.3f and %.3f %d records of run %s are missing, and in all only %d",
+					from, until, run.Unexplained, run.Run, lost[run.Run])
+			}
+		}
+		if r.Verdict == verify.Unjudged {
+			unjudged++
+		}
+		n := 0
+		r = l.verify(t, about(from), about(until), func() bool {
+			gone := random.IntN(500) == 0
+			if gone {
+				n++
+			}
+			return gone
+		})
+		judged += n
+		found += int(r.Unexplained)
+	}
+	t.Logf("%d of %d ranges have what cannot be judged; %d of %d records that were taken out were found missing",
+		unjudged, ranges, found, judged)
+	if found < judged/5 { // the most are taken out while nothing gets through, and nothing is proved
+		t.Errorf("only %d of %d records that were taken out were found missing", found, judged)
+	}
+}
