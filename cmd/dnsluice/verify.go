@@ -146,6 +146,10 @@ func verifyTopic(c *cobra.Command, o verifyOptions) error {
 	if err != nil {
 		return usageError{fmt.Errorf("dnsluice verify: --to %w", err)}
 	}
+	if !o.follow && from.Behind(to) {
+		return usageError{fmt.Errorf("dnsluice verify: nothing lies from %s to %s; give --from what "+
+			"comes before --to", o.from, o.to)}
+	}
 	loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Linkable)
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -137,6 +138,10 @@ func TestVerifyThatCannotReadIsAFailure(t *testing.T) {
 		{"verify --brokers x:1 --from yesterday", 2, `"yesterday"`},
 		{"verify --brokers x:1 --sasl-user u", 2, "is of no use to sasl.mechanism none"},
 		{"verify --brokers x:1 --to -5", 2, `"-5"`},
+		{"verify --brokers x:1 --from 7 --to 7", 2, "nothing lies from 7 to 7"},
+		{"verify --brokers x:1 --from 1h --to 90m", 2, "nothing lies from 1h to 90m"},
+		{"verify --brokers x:1 --from end", 2, "nothing lies from end to end"},
+		{"verify --brokers x:1 --to start", 2, "nothing lies from start to start"},
 		{"verify --file x --from 1", 2, "--file"},
 		{"verify --follow --to end", 2, "--follow"},
 		{"verify topic", 2, "topic"},
@@ -160,6 +165,79 @@ func TestBoundsAreRead(t *testing.T) {
 		if got, err := parseBound(text, now); err != nil || got != want {
 			t.Errorf("%s: %v, %v", text, got, err)
 		}
+	}
+}
+
+// TestVerifyJudgesAPartOfATopic puts records into a topic, of which two are missing, behind a
+// heartbeat that had come to where reading begins.
+func TestVerifyJudgesAPartOfATopic(t *testing.T) {
+	t.Parallel()
+	brokers := broker(t)
+	cluster, err := kafka.NewCluster(kafka.Config{Brokers: []string{brokers}, Topic: "dns", RequestTimeout: deadline})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := kafka.OpenWindow(t.Context(), cluster, kafka.AtStart(), kafka.AtEnd(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	var values []string
+	for seq := 1; seq <= 40; seq++ {
+		value := fmt.Sprintf(`{"v":1,"sensor":"ns1","run":"r1","lane":0,"seq":%d,"kind":"query"}`, seq)
+		switch {
+		case seq == 20: // at the offset 19
+			value = fmt.Sprintf(`{"v":1,"sensor":"ns1","run":"r1","lane":1,"seq":1,"kind":"heartbeat",`+
+				`"ts":"2026-11-22T12:00:00Z","heartbeat":{"last":false,"interval_ms":10000,"state":"flowing",`+
+				`"lanes":[{"lane":0,"seq":19,"dropped":0},{"lane":1,"seq":1,"dropped":0}],"topic_id":%q,`+
+				`"reached":[{"partition":0,"end":19}]}}`, w.Topic())
+		case seq == 30, seq == 31:
+			continue
+		}
+		values = append(values, value)
+	}
+	produce(t, cluster, values...)
+	for _, c := range []struct {
+		from, code                     int
+		verdict                        string
+		missing, unexplained, unjudged uint64
+	}{
+		{19, 1, "gaps", 3, 3, 0},     // and what would have been 20
+		{25, 0, "unjudged", 2, 0, 2}, // behind the heartbeat
+	} {
+		r := execute(t, program(t, "verify", "--brokers", brokers, "--json", "--from", strconv.Itoa(c.from))).
+			expect(t, c.code).report(t)
+		if r.Verdict != c.verdict || r.Missing != c.missing || r.Unexplained != c.unexplained || r.Unjudged != c.unjudged {
+			t.Errorf("from %d: %+v", c.from, r)
+		}
+	}
+}
+
+// produce puts values into the first partition of a topic.
+func produce(t *testing.T, cluster *kafka.Cluster, values ...string) {
+	t.Helper()
+	producer, err := cluster.Open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer producer.Close()
+	leaders, err := producer.Leaders(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := record.NewPool(1, 100_000)
+	pack, err := record.NewCompressor(record.Snappy, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := pool.TryGet()
+	for _, value := range values {
+		b.Commit(append(b.Value(1), value...))
+	}
+	pack.Seal(b)
+	b.Stamp(record.NoProducer, -1)
+	if err := producer.Produce(t.Context(), leaders[0], 0, b.Bytes()); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -61,7 +61,11 @@ func TestASnapshotIsOfOneMoment(t *testing.T) {
 // there is, with keys and without, with a spool and without.
 func TestWhatIsSettledIsThere(t *testing.T) {
 	var marks, whole uint64
-	for seed := range uint64(40) {
+	seeds := uint64(40)
+	if testing.Short() {
+		seeds = 12
+	}
+	for seed := range seeds {
 		synctest.Test(t, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(seed, 3)) // the cluster's, guarded by its mutex
 			load := rand.New(rand.NewPCG(seed, 4))

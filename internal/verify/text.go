@@ -62,7 +62,7 @@ func (r *Report) table(b *strings.Builder) {
 		for _, l := range run.Lanes {
 			name := strconv.FormatUint(l.Lane, 10)
 			if l.Heartbeats > 0 {
-				name += " (heartbeats)"
+				name += " (beats)"
 			}
 			row := []string{name, number(l.Records), number(l.First), number(l.Last)}
 			for _, c := range columns {
@@ -110,28 +110,28 @@ func (l *Lane) ranges() string {
 	return text
 }
 
-// notes says what the numbers alone do not.
+// notes says what the numbers alone do not, in lines that fit a terminal if the names do.
 func (r *Report) notes(b *strings.Builder) {
 	for _, run := range r.Runs {
-		who := fmt.Sprintf("%s, run %s", printable(run.Sensor), printable(run.Run))
+		who, says := fmt.Sprintf("%s, run %s", printable(run.Sensor), printable(run.Run)), printable(run.Says)
 		switch run.State {
 		case Running:
-			fmt.Fprintf(b, "%s goes on and says that it is %s\n", who, printable(run.Says))
+			fmt.Fprintf(b, "%s goes on and says that it is %s\n", who, says)
 		case Cut:
-			fmt.Fprintf(b, "%s goes on behind the range; in its last heartbeat there it says "+
-				"that it is %s\n", who, printable(run.Says))
+			fmt.Fprintf(b, "%s goes on behind the range;\n  its last heartbeat there says that it is %s\n",
+				who, says)
 		case Silent:
-			fmt.Fprintf(b, "%s is silent: its last heartbeat is old and was not to be the last; "+
-				"it said %s\n", who, printable(run.Says))
+			fmt.Fprintf(b, "%s is silent:\n  its last heartbeat is old and was not to be the last; it said %s\n",
+				who, says)
 		case Unknown:
-			fmt.Fprintf(b, "%s has no heartbeat: what it numbered after its last record is "+
-				"unknown\n", who)
+			fmt.Fprintf(b, "%s has no heartbeat:\n  what it numbered after its last record is unknown\n", who)
 		case Ended:
 		}
 	}
 	if r.cut {
-		b.WriteString("the topic was not read whole: a lane is judged between two heartbeats, of " +
-			"which the first\nhad come to where it was begun, and the last not beyond where it was ended\n")
+		b.WriteString("the topic was not read whole: a lane is judged between two heartbeats, the first\n" +
+			"  that had come to where each partition was begun, and the last that had come\n" +
+			"  beyond the end of none\n")
 	}
 	if r.Foreign > 0 {
 		fmt.Fprintf(b, "%s values are no records of dnsluice, the first at %s\n",

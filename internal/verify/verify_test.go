@@ -297,7 +297,7 @@ func TestEveryRecordIsCounted(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, words := range []string{"ns1", "4 values are no records of dnsluice, the first at partition 0, offset 6",
-		"all 7 records of 1 run are there", "9 (heartbeats)"} {
+		"all 7 records of 1 run are there", "9 (beats)"} {
 		if !strings.Contains(text.String(), words) {
 			t.Errorf("it does not say %q:\n%s", words, text.String())
 		}
@@ -392,17 +392,17 @@ func TestAddAllocatesNothing(t *testing.T) {
 	}
 }
 
-// TestHeartbeatsThatSayNothingNewAreForgotten reads those of half a year.
+// TestHeartbeatsThatSayNothingNewAreForgotten reads those of three days and more.
 func TestHeartbeatsThatSayNothingNewAreForgotten(t *testing.T) {
-	p := &topic{t: t, Checker: New(Options{Topic: "this", Memory: 4 << 20}), offsets: map[int32]int64{}}
-	const n = 100_000
+	p := &topic{t: t, Checker: New(Options{Topic: "this", Memory: 3 << 20}), offsets: map[int32]int64{}}
+	const n = 30_000
 	for seq := uint64(1); seq <= n; seq++ {
 		switch seq {
-		case 70_000: // 3 are dropped, as it says
+		case 20_000: // 3 are dropped, as it says
 			p.beat("r1", seq, `"dropped":3,`+lanes(3, 3))
 		default:
 			dropped := uint64(0)
-			if seq > 70_000 {
+			if seq > 20_000 {
 				dropped = 3
 			}
 			p.beat("r1", seq, fmt.Sprintf(`"dropped":%d,`, dropped)+lanes(dropped, dropped))
@@ -429,6 +429,29 @@ func TestWhatIsClaimedToDeceiveDoesNotComeToNothing(t *testing.T) {
 		p.cut(0, where)
 		if got := p.Report(Options{}); got.Missing != math.MaxUint64 || got.Verdict == Complete {
 			t.Errorf("%d: %s: %+v", where, got.Sentence, got.Counts)
+		}
+	}
+}
+
+// TestTheTextFitsATerminal of 80 columns, with as much as a busy topic as a rule has to say.
+func TestTheTextFitsATerminal(t *testing.T) {
+	p := newTopic(t)
+	p.cut(0, start|end)
+	const run = "20261122T120000.000000Z"
+	for seq := uint64(123_000_001); seq <= 123_000_100; seq += 3 {
+		p.of(run, seq, seq)
+	}
+	p.beat(run, 1_000_000, lanes(123_000_050, 0))
+	p.beat(run, 1_000_001, lanes(123_000_099, 0))
+	p.value(0, "foreign")
+	var text strings.Builder
+	if err := p.Report(Options{}).WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(text.String(), "\n")
+	for _, line := range lines[:len(lines)-2] { // the last is the sentence, for programs as well
+		if len(line) > 80 && !strings.Contains(line, " lacks ") {
+			t.Errorf("%d columns: %s", len(line), line)
 		}
 	}
 }

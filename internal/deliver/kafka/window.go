@@ -46,6 +46,19 @@ func AtOffset(offset int64) Bound { return Bound{kind: atOffset, offset: offset}
 // AtTime is the first record of each partition whose Kafka time stamp is t or later.
 func AtTime(t time.Time) Bound { return Bound{kind: atTime, time: t} }
 
+// Behind tells whether b is at o or behind it in any topic, so that nothing lies from b to o.
+func (b Bound) Behind(o Bound) bool {
+	switch {
+	case b.kind == atEnd || o.kind == atStart:
+		return true
+	case b.kind != o.kind:
+		return false
+	case b.kind == atOffset:
+		return b.offset >= o.offset
+	}
+	return b.kind == atTime && !b.time.Before(o.time)
+}
+
 // Extent is what of one partition a window has. Oldest and Newest are what the partition had when
 // the window was opened, Start and End what is read of that: each the first offset, and the offset
 // after the last.

@@ -221,3 +221,20 @@ func TestAWindowOfAWholeTopicHasSkippedNothing(t *testing.T) {
 		t.Errorf("it says %v", skipped)
 	}
 }
+
+func TestABoundIsBehindAnother(t *testing.T) {
+	at := func(s int64) Bound { return AtTime(time.Unix(s, 0)) }
+	for _, c := range []struct {
+		from, to Bound
+		want     bool
+	}{
+		{AtStart(), AtEnd(), false}, {AtStart(), AtStart(), true}, {AtEnd(), AtEnd(), true},
+		{AtEnd(), AtOffset(7), true}, {AtOffset(7), AtStart(), true}, {AtOffset(7), AtOffset(8), false},
+		{AtOffset(7), AtOffset(7), true}, {at(7), at(8), false}, {at(8), at(7), true},
+		{AtOffset(7), at(1), false}, {at(9), AtOffset(1), false}, {at(9), AtEnd(), false},
+	} {
+		if got := c.from.Behind(c.to); got != c.want {
+			t.Errorf("%+v behind %+v is %v", c.from, c.to, got)
+		}
+	}
+}
