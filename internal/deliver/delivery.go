@@ -204,12 +204,17 @@ func (d *Delivery) leave() {
 	d.checkDrained()
 }
 
-// checkDrained ends Run when there is nothing left to do. d.mu is held.
+// checkDrained ends Run when there is nothing left to do. A live sensor has no more to do when
+// brokers fail and all is on disk: to wait for them would cost what comes on the wire until the next
+// start. d.mu is held.
 func (d *Delivery) checkDrained() {
-	if !d.finished || d.counts.Held > 0 || len(d.parcels) > 0 {
+	live := d.live.Load()
+	switch {
+	case !d.finished || d.counts.Held > 0:
 		return
-	}
-	if !d.diskEmpty && !d.leaving && !d.live.Load() {
+	case len(d.parcels) > 0 && !(live && d.health.fault(time.Now()) != nil):
+		return
+	case !d.diskEmpty && !d.leaving && !live:
 		return
 	}
 	select {

@@ -562,3 +562,25 @@ func TestARunOverFilesWaitsForADiskThatCannotBeRead(t *testing.T) {
 		}
 	})
 }
+
+func TestALiveSensorDoesNotWaitForBrokersThatFailWhenAllIsOnDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, _ := withSpool(t, 1, 8)
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		r.stream(in, 10)
+		in.Close()
+		began := time.Now()
+		r.d.Finish()
+		select {
+		case <-r.done:
+		case <-time.After(time.Minute): // virtual
+			r.cancel()
+			<-r.done
+		}
+		if n, took := r.settled(), time.Since(began); n.Spooled != 100 || took > 4*time.Second {
+			t.Errorf("it ended after %v: %+v", took, n)
+		}
+	})
+}

@@ -62,6 +62,7 @@ func (d *Delivery) consider(now time.Time) (probe, recycle bool) {
 	sc := d.scene()
 	state, _ := d.health.observe(sc, now)
 	d.growth.sample(sc.spool.Bytes, now)
+	d.checkDrained()
 	r := &d.recycling
 	if d.cfg.Cluster == nil {
 		return false, false
