@@ -5,6 +5,7 @@ package spool
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"log/slog"
@@ -323,13 +324,38 @@ func (s *Spool) Close() error {
 		s.readFile.Close()
 		s.readFile = nil
 	}
+	before := s.stats.Dropped[deliver.SpoolCorrupt]
+	s.giveUpMissing()
 	for at, h := range s.holdings {
 		if h.segment == nil { // nothing of it is on disk, and nobody will settle it now
 			s.forget(at, h)
 			s.lose(h.tally, h.lost, h.own)
 		}
 	}
+	if lost := s.stats.Dropped[deliver.SpoolCorrupt] - before; lost > 0 {
+		err = errors.Join(err, fmt.Errorf("spool: %d records that waited on disk are lost: "+
+			"their files were removed", lost))
+	}
 	return errors.Join(err, s.lock.Close())
+}
+
+// giveUpMissing gives up the segments whose files somebody has removed while they were written or
+// waited: the next start would find nothing of them. s.mu is held.
+func (s *Spool) giveUpMissing() {
+	files, err := s.dir.List(".")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return // not known here; the next start tells
+	}
+	there := make(map[string]bool, len(files))
+	for _, f := range files {
+		there[f.Name()] = true
+	}
+	for _, seg := range slices.Clone(s.segments) {
+		if !there[seg.name()] {
+			s.giveUp(seg, deliver.SpoolCorrupt)
+			s.disk -= seg.size
+		}
+	}
 }
 
 // errClosed is what Append and Next return after Close.
