@@ -88,6 +88,10 @@ func (w *worker) refused(fault *Fault) (keep bool) {
 // or on disk, until somebody has looked.
 const fewRefusals = 16
 
+// spurned tells whether the partition refuses so much that the others should wait. A run over files
+// is not to wait for somebody: it fails, and can be made again.
+func (w *worker) spurned() bool { return w.refusals > fewRefusals && w.d.live.Load() }
+
 // untimely says what is to be done about a batch that was refused for its time stamps. They are no
 // reason to drop a record: the time of its packet is in its value. So it is sent again with the time
 // of now, under its sequence, for if it is there by an attempt without an answer it is a repetition

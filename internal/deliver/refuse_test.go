@@ -366,3 +366,21 @@ func TestATopicThatTakesNothingCostsLittle(t *testing.T) {
 		}
 	})
 }
+
+func TestARunOverFilesIntoATopicThatTakesNothingFailsSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 1, 8)
+		r.c.poison = map[uint64]bool{}
+		for v := range uint64(1000) {
+			r.c.poison[v] = true
+		}
+		r.run()
+		in := r.d.FileIntake(r.hard)
+		r.put(in, 1000)
+		began := time.Now()
+		n := r.finish(in)
+		if took := time.Since(began); n.Dropped[RejectedByBroker] != 1000 || took > time.Second {
+			t.Errorf("after %v: %+v", took, n)
+		}
+	})
+}

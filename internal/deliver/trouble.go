@@ -88,7 +88,7 @@ func (w *worker) failed(f *Fault) {
 	defer w.d.mu.Unlock()
 	w.d.counts.Failed++
 	t := &w.trouble
-	if f.Verdict == Rejected && w.refusals <= fewRefusals { // the partition is well, the batch is not
+	if f.Verdict == Rejected && !w.spurned() { // the partition is well, the batch is not
 		*t = trouble{begun: now}
 		return
 	}

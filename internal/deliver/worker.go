@@ -157,7 +157,7 @@ func (w *worker) deliver(ctx context.Context) {
 		switch {
 		case fault.Verdict != Rejected:
 			w.recover(ctx, news)
-		case w.refusals > max(refusals, fewRefusals):
+		case w.refusals > refusals && w.spurned():
 			sleep(ctx, w.pause.next())
 		}
 		if !keep {
