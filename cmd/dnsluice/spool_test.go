@@ -16,6 +16,22 @@ import (
 	"github.com/dnsluice/dnsluice/internal/record"
 )
 
+// batchOf is a sealed batch of these values.
+func batchOf(t *testing.T, values ...[]byte) *record.Batch {
+	t.Helper()
+	pool := record.NewPool(1, 100_000)
+	pack, err := record.NewCompressor(record.Snappy, pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := pool.TryGet()
+	for _, value := range values {
+		b.Commit(append(b.Value(1), value...))
+	}
+	pack.Seal(b)
+	return b
+}
+
 // filled returns the directory of a spool with three batches of two records, the first of them
 // settled, and the file of its segment.
 func filled(t *testing.T) (dir, segment string) {
@@ -27,25 +43,16 @@ func filled(t *testing.T) (dir, segment string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := record.NewPool(1, 10_000)
-	pack, err := record.NewCompressor(record.Snappy, pool)
-	if err != nil {
-		t.Fatal(err)
-	}
 	for i := range 3 {
-		b := pool.TryGet()
-		b.Commit(fmt.Appendf(b.Value(1), `{"qname":"example","seq":%d,"pad":"%s"}`, i,
-			strings.Repeat("x", 200)))
-		b.Commit(fmt.Appendf(b.Value(1), "\x00binary %d", i))
-		pack.Seal(b)
-		ref, err := s.Append(b)
+		ref, err := s.Append(batchOf(t,
+			fmt.Appendf(nil, `{"qname":"example","seq":%d,"pad":"%s"}`, i, strings.Repeat("x", 200)),
+			fmt.Appendf(nil, "\x00binary %d", i)))
 		if err != nil {
 			t.Fatal(err)
 		}
 		if i == 0 {
 			s.Settle(ref)
 		}
-		pool.Put(b)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

@@ -182,7 +182,7 @@ func TestVerifyJudgesAPartOfATopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.Close()
-	var values []string
+	var values [][]byte
 	for seq := 1; seq <= 40; seq++ {
 		value := fmt.Sprintf(`{"v":1,"sensor":"ns1","run":"r1","lane":0,"seq":%d,"kind":"query"}`, seq)
 		switch {
@@ -194,7 +194,7 @@ func TestVerifyJudgesAPartOfATopic(t *testing.T) {
 		case seq == 30, seq == 31:
 			continue
 		}
-		values = append(values, value)
+		values = append(values, []byte(value))
 	}
 	produce(t, cluster, values...)
 	for _, c := range []struct {
@@ -214,7 +214,7 @@ func TestVerifyJudgesAPartOfATopic(t *testing.T) {
 }
 
 // produce puts values into the first partition of a topic.
-func produce(t *testing.T, cluster *kafka.Cluster, values ...string) {
+func produce(t *testing.T, cluster *kafka.Cluster, values ...[]byte) {
 	t.Helper()
 	producer, err := cluster.Open()
 	if err != nil {
@@ -225,16 +225,7 @@ func produce(t *testing.T, cluster *kafka.Cluster, values ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := record.NewPool(1, 100_000)
-	pack, err := record.NewCompressor(record.Snappy, pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := pool.TryGet()
-	for _, value := range values {
-		b.Commit(append(b.Value(1), value...))
-	}
-	pack.Seal(b)
+	b := batchOf(t, values...)
 	b.Stamp(record.NoProducer, -1)
 	if err := producer.Produce(t.Context(), leaders[0], 0, b.Bytes()); err != nil {
 		t.Fatal(err)
@@ -331,17 +322,7 @@ func spoolWith(t *testing.T, values ...[]byte) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool := record.NewPool(1, 10_000)
-	pack, err := record.NewCompressor(record.Snappy, pool)
-	if err != nil {
-		t.Fatal(err)
-	}
-	b := pool.TryGet()
-	for _, value := range values {
-		b.Commit(append(b.Value(1), value...))
-	}
-	pack.Seal(b)
-	if _, err := s.Append(b); err != nil {
+	if _, err := s.Append(batchOf(t, values...)); err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Close(); err != nil {

@@ -333,15 +333,21 @@ func TestRecordsWaitWhileClocksDisagree(t *testing.T) {
 	})
 }
 
+// refusing is a rig of one partition that refuses the first n records.
+func refusing(t *testing.T, n uint64) *rig {
+	r := newRig(t, 1, 8)
+	r.c.poison = map[uint64]bool{}
+	for v := range n {
+		r.c.poison[v] = true
+	}
+	r.run()
+	return r
+}
+
 // A topic may refuse all records by mistake, as when it is compacted and they have no keys.
 func TestATopicThatTakesNothingCostsLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1, 8)
-		r.c.poison = map[uint64]bool{}
-		for v := range uint64(1000) {
-			r.c.poison[v] = true
-		}
-		r.run()
+		r := refusing(t, 1000)
 		in := r.d.LiveIntake()
 		r.put(in, 1000)
 		in.Flush()
@@ -369,12 +375,7 @@ func TestATopicThatTakesNothingCostsLittle(t *testing.T) {
 
 func TestARunOverFilesIntoATopicThatTakesNothingFailsSoon(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := newRig(t, 1, 8)
-		r.c.poison = map[uint64]bool{}
-		for v := range uint64(1000) {
-			r.c.poison[v] = true
-		}
-		r.run()
+		r := refusing(t, 1000)
 		in := r.d.FileIntake(r.hard)
 		r.put(in, 1000)
 		began := time.Now()
