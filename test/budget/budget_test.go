@@ -25,6 +25,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka/embedded"
+	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/sensor"
 )
 
@@ -68,36 +69,80 @@ const topic = "dns"
 type way struct {
 	name   string
 	format string // of Kafka records, or "" for lines on standard output
+	pairs  bool   // records are transactions
+	key    sensor.Key
+	spread int // partitions of the topic, which records with keys are sorted for
 }
 
-var ways = []way{{"read to JSON lines", ""}, {"run to Kafka, JSON", "json"},
-	{"run to Kafka, Protobuf", "protobuf"}}
+var ways = []way{
+	{name: "read to JSON lines", spread: 1},
+	{name: "run to Kafka, JSON", format: "json", spread: 1},
+	{name: "run to Kafka, Protobuf", format: "protobuf", spread: 1},
+	{name: "run to Kafka, JSON transactions", format: "json", pairs: true, spread: 1},
+	{name: "run to Kafka, JSON with keys", format: "json", key: sensor.ClientIP, spread: 16},
+}
 
-// serveBroker makes the test binary the broker, in a process of its own: its instructions and
-// allocations are not the sensor's.
+// args returns what makes the program go this way.
+func (w way) args(file, broker string) []string {
+	if w.format == "" {
+		return []string{"read", file}
+	}
+	emit := "messages"
+	if w.pairs {
+		emit = "transactions"
+	}
+	return []string{"run", "--read", file, "--brokers", broker, "--topic", topic, "--http", "off",
+		"--sensor", "budget", "--format", w.format, "--emit", emit, "--key", w.key.String()}
+}
+
+// config returns the same for a sensor in this process.
+func (w way) config(file string) sensor.Config {
+	cfg := sensor.Config{Sensor: "budget", Run: sensor.RunID(time.Now()), Files: []string{file},
+		Ports: []uint16{53}, Lanes: 1, Format: w.format, Key: w.key,
+		Deliver: deliver.DefaultConfig(), Memory: 96 << 20, Grace: 10 * time.Second}
+	if w.pairs {
+		pairing := match.DefaultConfig()
+		cfg.Match = &pairing
+	}
+	return cfg
+}
+
+// serveBroker, a number of partitions, makes the test binary the broker, in a process of its own: its
+// instructions and allocations are not the sensor's.
 const serveBroker = "DNSLUICE_BUDGET_BROKER"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(serveBroker) == "" {
+	spread := os.Getenv(serveBroker)
+	if spread == "" {
 		os.Exit(m.Run())
 	}
-	b, err := embedded.Start(topic, 1)
-	if err == nil {
-		fmt.Println(b.Brokers()[0])
-		_, err = io.Copy(io.Discard, os.Stdin) // until the test is gone
-		b.Close()
-	}
-	if err != nil {
+	if err := serve(spread); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
 }
 
+// serve is the broker until standard input ends, as it does when the test is gone.
+func serve(spread string) error {
+	n, err := strconv.ParseInt(spread, 10, 32)
+	if err != nil {
+		return err
+	}
+	b, err := embedded.Start(topic, int32(n))
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	fmt.Println(b.Brokers()[0])
+	_, err = io.Copy(io.Discard, os.Stdin)
+	return err
+}
+
 // startBroker returns the address of a broker that lives as long as the test.
-func startBroker(t *testing.T) string {
+func startBroker(t *testing.T, spread int) string {
 	t.Helper()
 	cmd := exec.Command(os.Args[0])
-	cmd.Env, cmd.Stderr = append(os.Environ(), serveBroker+"=1"), os.Stderr
+	cmd.Env, cmd.Stderr = append(os.Environ(), serveBroker+"="+strconv.Itoa(spread)), os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -141,16 +186,11 @@ const tries = 6
 // instructions returns how many the program executes for a capture.
 func instructions(t *testing.T, bin, broker string, w way, s sample) float64 {
 	t.Helper()
-	args := []string{"read", s.file}
-	if w.format != "" {
-		args = []string{"run", "--read", s.file, "--brokers", broker, "--topic", topic,
-			"--format", w.format, "--http", "off", "--sensor", "budget"}
-	}
 	for try := 1; ; try++ {
 		profile := filepath.Join(t.TempDir(), "profile")
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		cmd := exec.CommandContext(ctx, "valgrind", append([]string{"--tool=callgrind",
-			"--callgrind-out-file=" + profile, bin}, args...)...)
+			"--callgrind-out-file=" + profile, bin}, w.args(s.file, broker)...)...)
 		// How much of the run a garbage collection covers, with its write barriers, is a matter
 		// of time; what makes garbage is counted as allocations.
 		cmd.Env = append(os.Environ(), "GOMAXPROCS=1", "GOGC=off", plain, wholeBatches)
@@ -187,9 +227,7 @@ func totals(t *testing.T, profile string) float64 {
 // allocations returns how many the line does for a capture, in this process.
 func allocations(t *testing.T, broker string, w way, s sample) float64 {
 	t.Helper()
-	cfg := sensor.Config{Sensor: "budget", Run: sensor.RunID(time.Now()), Files: []string{s.file},
-		Ports: []uint16{53}, Lanes: 1, Format: w.format, Deliver: deliver.DefaultConfig(),
-		Memory: 96 << 20, Grace: 10 * time.Second}
+	cfg := w.config(s.file)
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
 	if w.format == "" {
@@ -246,10 +284,11 @@ func TestTheLineKeepsWithinItsBudget(t *testing.T) {
 		t.Skip("the budget is in instructions of amd64")
 	}
 	budget, measured := readBudget(t), map[string]cost{}
-	bin, broker := buildSensor(t), startBroker(t)
+	bin := buildSensor(t)
 	few, many := repeated(t, small), repeated(t, large)
 	messages := float64(many.messages - few.messages)
 	for _, w := range ways {
+		broker := startBroker(t, w.spread)
 		per := func(of func(sample) float64) float64 { return (of(many) - of(few)) / messages }
 		c := cost{
 			rounded(per(func(s sample) float64 { return instructions(t, bin, broker, w, s) }), 0),
