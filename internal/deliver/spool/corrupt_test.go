@@ -378,6 +378,8 @@ func FuzzRecovery(f *testing.F) {
 		r := seedOf(f, sealed)
 		f.Add(r, []byte{}, false)
 		f.Add(r, spool.FormatCursor(spool.Mark{Number: 1, ID: spool.ID(r), Offset: 200}), true)
+		f.Add(r, spool.FormatCursor(
+			spool.Mark{Number: 1, ID: spool.ID(r), Offset: int64(len(r)), Kept: []int64{0}}), true)
 	}
 	f.Add([]byte("\xd5spl"), []byte("dnsluice spool cursor 1\n"), true)
 	whole := seedOf(f, true)

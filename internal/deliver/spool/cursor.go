@@ -8,14 +8,17 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"strconv"
 	"strings"
 )
 
 // The cursor is a text of one line for every segment whose first frames are settled, with the
-// segment's number, its random id, and the offset before which they are:
+// segment's number, its random id, the offset before which they are, and where those begin that are
+// not, if there are any:
 //
 //	dnsluice spool cursor 1
 //	00000000000000000007 9f86d081884c7d65 1048576
+//	00000000000000000008 52bf1e0ac3d87f94 2097152 65536,131072
 //	crc32c 5e1f0c7a
 //
 // It only saves work. A segment that is not in it, or has another id, or no frame at that offset,
@@ -35,12 +38,19 @@ type mark struct {
 	number uint64
 	id     uint64
 	offset int64
+	kept   []int64 // where frames begin that are before offset and not settled; rising
 }
 
 func formatCursor(marks []mark) []byte {
 	b := bytes.NewBufferString(cursorHead)
 	for _, m := range marks {
-		fmt.Fprintf(b, "%020d %016x %d\n", m.number, m.id, m.offset)
+		fmt.Fprintf(b, "%020d %016x %d", m.number, m.id, m.offset)
+		separator := ' '
+		for _, at := range m.kept {
+			fmt.Fprintf(b, "%c%d", separator, at)
+			separator = ','
+		}
+		b.WriteByte('\n')
 	}
 	fmt.Fprintf(b, cursorTail, crc32.Checksum(b.Bytes(), castagnoli))
 	return b.Bytes()
@@ -63,13 +73,33 @@ func parseCursor(data []byte) (map[uint64]mark, error) {
 	}
 	marks := map[uint64]mark{}
 	for line := range strings.Lines(lines) {
-		var m mark
-		if _, err := fmt.Sscanf(line, "%d %x %d\n", &m.number, &m.id, &m.offset); err != nil {
+		m, ok := parseMark(line)
+		if !ok {
 			return nil, errCursor
 		}
 		marks[m.number] = m
 	}
 	return marks, nil
+}
+
+func parseMark(line string) (m mark, ok bool) {
+	fields := strings.Fields(line)
+	if len(fields) < 3 || len(fields) > 4 {
+		return m, false
+	}
+	_, err := fmt.Sscanf(strings.Join(fields[:3], " "), "%d %x %d", &m.number, &m.id, &m.offset)
+	if err != nil || len(fields) == 3 {
+		return m, err == nil
+	}
+	before := int64(-1)
+	for field := range strings.SplitSeq(fields[3], ",") {
+		at, err := strconv.ParseInt(field, 10, 64)
+		if err != nil || at <= before || at >= m.offset {
+			return m, false
+		}
+		m.kept, before = append(m.kept, at), at
+	}
+	return m, true
 }
 
 // readCursor returns the marks of the cursor in dir, none if there is no cursor.

@@ -12,13 +12,14 @@ import (
 type Mark struct {
 	Number, ID uint64
 	Offset     int64
+	Kept       []int64
 }
 
 // FormatCursor returns a cursor with a right checksum.
 func FormatCursor(marks ...Mark) []byte {
 	var all []mark
 	for _, m := range marks {
-		all = append(all, mark{m.Number, m.ID, m.Offset})
+		all = append(all, mark{m.Number, m.ID, m.Offset, m.Kept})
 	}
 	return formatCursor(all)
 }

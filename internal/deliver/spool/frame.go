@@ -125,9 +125,6 @@ const (
 // next returns the first frame, or seal, that begins at off or after it and ends before the end,
 // and where it begins. Whatever lies between is damaged. It returns io.EOF when there is none.
 func (w *walk) next(off int64) (header, int64, error) {
-	if w.buf == nil {
-		w.buf = make([]byte, searchLen)
-	}
 	// Nearly always it is right there, and 68 bytes are all that is read.
 	b, err := w.read(off, headerLen)
 	if err == nil {
@@ -180,12 +177,25 @@ func (w *walk) accept(b []byte, off int64) (header, bool) {
 // read reads up to n bytes at off, fewer only at the end. A file that is shorter than it was
 // ends there; that is no error of the disk.
 func (w *walk) read(off int64, n int) ([]byte, error) {
+	if w.buf == nil {
+		w.buf = make([]byte, searchLen)
+	}
 	n = int(max(min(int64(n), w.end-off), 0))
 	got, err := w.f.ReadAt(w.buf[:n], off)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	return w.buf[:got], nil
+}
+
+// at returns the header of the frame that begins at off, and is one of the segment id.
+func (w *walk) at(off int64, id uint64) (header, bool) {
+	b, err := w.read(off, headerLen)
+	if err != nil {
+		return header{}, false
+	}
+	h, ok := parse(b)
+	return h, ok && h.kind == batchKind && h.id == id && off+h.length() <= w.end
 }
 
 // torn returns the header of a frame that begins at off and is cut off by the end.

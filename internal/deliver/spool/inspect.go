@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/record"
@@ -36,7 +37,7 @@ type Problem struct {
 // ends the inspection.
 type Visitor struct {
 	Segment func(Segment) error
-	// Batch is given every whole batch from the frame on that the cursor points to, or all when
+	// Batch is given every whole batch that the cursor does not say to be settled, or all when
 	// Settled is set. The bytes are borrowed until it returns.
 	Batch   func(name string, offset int64, sealed []byte) error
 	Problem func(Problem) error
@@ -96,8 +97,12 @@ func (in *inspector) segment(name string, m mark) error {
 		one := Segment{Name: name, Bytes: size, Err: err}
 		if err == nil {
 			one.Frames, one.Records, one.Sealed = sv.total.frames, sv.total.records, sv.seal > 0
-			one.SettledFrames = sv.total.frames - min(sv.wait.frames, sv.total.frames)
-			one.SettledRecords = sv.total.records - min(sv.wait.records, sv.total.records)
+			left := sv.wait
+			for _, k := range sv.kept {
+				left.add(k.tally)
+			}
+			one.SettledFrames = sv.total.frames - min(left.frames, sv.total.frames)
+			one.SettledRecords = sv.total.records - min(left.records, sv.total.records)
 			one.First, one.Last = time.UnixMilli(sv.first), time.UnixMilli(sv.last)
 		}
 		if err := in.v.Segment(one); err != nil {
@@ -144,7 +149,9 @@ func (in *inspector) frames(name string, sv summary, size int64) error {
 			continue
 		}
 		sum.frames, sum.records = sum.frames+1, sum.records+uint64(h.records)
-		if err := in.batch(name, at, h, in.v.Settled || at >= sv.start); err != nil {
+		wanted := in.v.Settled || at >= sv.start ||
+			slices.ContainsFunc(sv.kept, func(k keptFrame) bool { return k.at == at })
+		if err := in.batch(name, at, h, wanted); err != nil {
 			return err
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/dnsluice/dnsluice/internal/deliver"
@@ -134,27 +135,27 @@ func (s *Spool) endActiveIf(should func(*segment) bool) {
 func (s *Spool) marks() []mark {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	first := make(map[uint64]int64, len(s.holdings)) // the first frame that is held, by segment
+	held := make(map[uint64][]int64) // where the frames are that are held, by segment
 	for at, h := range s.holdings {
-		if h.segment == nil {
-			continue
-		}
-		if o, ok := first[at.segment]; !ok || at.offset < o {
-			first[at.segment] = at.offset
+		if h.segment != nil {
+			held[at.segment] = append(held[at.segment], at.offset)
 		}
 	}
 	var marks []mark
 	for _, seg := range s.segments {
-		m := mark{seg.number, seg.id, seg.start}
+		m := mark{number: seg.number, id: seg.id, offset: seg.start}
 		switch {
 		case seg.done() || seg.number < s.reader.segment:
 			m.offset = seg.end
 		case seg.number == s.reader.segment:
 			m.offset = max(s.reader.offset, seg.start)
 		}
-		if o, ok := first[seg.number]; ok {
-			m.offset = min(m.offset, o)
+		for _, at := range held[seg.number] {
+			if at < m.offset {
+				m.kept = append(m.kept, at)
+			}
 		}
+		slices.Sort(m.kept)
 		seg.covered = seg != s.active && seg.done()
 		if m.offset > 0 {
 			marks = append(marks, m)

@@ -69,8 +69,10 @@ func (s *Spool) recover() {
 	}
 	s.catchUp()
 	s.check()
-	s.log.Info("spool: open", "segments", len(s.segments), "batches", s.waiting.frames,
-		"records", s.waiting.records, "max_bytes", s.cfg.MaxBytes)
+	waits := s.waiting
+	waits.add(s.held)
+	s.log.Info("spool: open", "segments", len(s.segments), "batches", waits.frames,
+		"records", waits.records, "max_bytes", s.cfg.MaxBytes)
 }
 
 // recoverSegment makes one file a segment of the spool, or puts it where it does no harm.
@@ -124,6 +126,12 @@ func (s *Spool) recoverSegment(name string, size int64, marks map[uint64]mark) {
 	}
 	seg.since = seg.begun
 	s.disk += size
+	for _, k := range sv.kept {
+		at := place{number, k.at}
+		s.hold(at, &holding{segment: seg, frame: k.frame, tally: k.tally, returned: true})
+		s.returned = append(s.returned, at)
+		s.stats.Recovered += k.tally.records
+	}
 	if seg.done() {
 		s.remove(seg)
 		return
@@ -139,9 +147,17 @@ type summary struct {
 	start, end  int64 // of the frames that are not settled
 	seal        int64 // bytes of the seal; 0 when there is none
 	total, wait tally
+	kept        []keptFrame
 	first, last int64 // ms
 	missing     tally // that no header is left of, as far as that can be known
 	damage      int64 // bytes that are neither frame nor seal
+}
+
+// keptFrame is a frame before the start that is not settled all the same.
+type keptFrame struct {
+	at    int64
+	frame uint32
+	tally tally
 }
 
 // The reasons to put a file aside.
@@ -159,6 +175,31 @@ func survey(w *walk, m mark) (summary, error) {
 			return summary{}, errFuture
 		}
 	}
+	kept, whole := w.kept(m)
+	if !whole { // from the first of them on, then
+		m.offset = m.kept[0]
+	}
+	sv, err := surveyFrom(w, m)
+	if sv.id == m.id && sv.start == min(m.offset, sv.end) {
+		sv.kept = kept
+	}
+	return sv, err
+}
+
+// kept finds the frames that m says are kept. It returns false, and none, if one is not there.
+func (w *walk) kept(m mark) (kept []keptFrame, whole bool) {
+	for _, at := range m.kept {
+		h, ok := w.at(at, m.id)
+		if !ok {
+			return nil, false
+		}
+		kept = append(kept, keptFrame{at, h.frame, tally{1, uint64(h.records), h.length()}})
+	}
+	return kept, true
+}
+
+// surveyFrom is survey for a mark that keeps nothing.
+func surveyFrom(w *walk, m mark) (summary, error) {
 	if h, ok := readSeal(w); ok {
 		sv := summary{id: h.id, end: w.end - headerLen, seal: headerLen, first: h.first, last: h.last,
 			total: tally{uint64(h.frame), h.before, w.end - headerLen}}

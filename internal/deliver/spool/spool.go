@@ -55,7 +55,7 @@ type Spool struct {
 	reader   place      // Next reads from here on; all before is held or done with
 	waiting  tally      // the sum of segment.wait
 	holdings map[place]*holding
-	returned []place // holdings behind the reader that wait to be handed out, in order
+	returned []place // holdings that wait to be handed out before all else, in order
 	held     tally   // the sum of holdings
 	disk     int64   // bytes of all files, those to be deleted among them
 	doomed   []doomed
@@ -158,9 +158,10 @@ func (s *Spool) Release(ref deliver.Ref) {
 	case h.segment == nil:
 		s.forget(at, h)
 		s.lose(h.tally, h.lost, h.own)
-	case at.before(s.reader):
-		// The reader has passed it. There are never more of these than batches in memory: it
-		// passes frames only while they are held, and while returned is empty.
+	case at.before(s.reader) || at.offset < h.segment.start:
+		// The reader has passed it, or will never come to it. But for those that an earlier run left
+		// before the cursor, there are never more of these than batches in memory: the reader passes
+		// frames only while they are held, and while returned is empty.
 		h.returned = true
 		i, _ := slices.BinarySearchFunc(s.returned, at, comparePlaces)
 		s.returned = slices.Insert(s.returned, i, at)
