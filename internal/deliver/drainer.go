@@ -13,7 +13,7 @@ import (
 const (
 	// ahead is how many parcels from disk may wait for a worker: reading more would only fill
 	// memory while the cluster is away. Those of a partition without a leader, with keys, are read
-	// past, as far as a quarter of the pool goes.
+	// past.
 	ahead = 2
 	// drainPause is how often the drainer looks again for what nobody tells it: memory that live
 	// traffic does not need any more.
@@ -80,6 +80,7 @@ func (r *drainer) drain(ctx context.Context) {
 		wait := emptyPause
 		if errors.Is(err, ErrSpoolEmpty) {
 			r.d.nothingOnDisk()
+			r.clear()
 		} else { // what is there now may be read later, or be counted as corrupt: it is awaited
 			wait = pause.next()
 			r.d.log.Warn("deliver: the spool cannot be read", "error", err)
@@ -109,7 +110,7 @@ func (r *drainer) read(b *record.Batch) (err error) {
 
 // arena returns an empty batch, or nil when this is no time to read.
 func (r *drainer) arena() *record.Batch {
-	if r.d.queue.fromDisk(r.d.topic.all()) >= ahead {
+	if ready, _ := r.d.queue.fromDisk(r.d.topic.all()); ready >= ahead {
 		return nil
 	}
 	select {
@@ -118,6 +119,7 @@ func (r *drainer) arena() *record.Batch {
 	default: // in use
 	}
 	if r.d.pool.Free() <= r.d.pool.Batches()*3/4 {
+		r.clear()
 		return nil
 	}
 	return r.d.pool.TryGet()
@@ -133,7 +135,7 @@ func (r *drainer) admit(b *record.Batch, ref Ref) {
 	d.mu.Lock()
 	if ref.Recovered {
 		p.origin = fromEarlier
-		if b.Stamped() {
+		if b.Stamped() && !ref.Again {
 			d.counts.Redelivered += uint64(ref.Records)
 		}
 	}

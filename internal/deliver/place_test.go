@@ -312,8 +312,8 @@ func TestFramesOfAPartitionWithoutALeaderAreReadPast(t *testing.T) {
 }
 
 // halfDone ends a run while one part of a frame is done, a record of it dropped, and another part
-// waits for a leader. end is called before.
-func halfDone(t *testing.T, end func(*memorySpool)) (*rig, *memorySpool, Counters) {
+// waits for a leader. begin is called before the frame is read, and end at the end.
+func halfDone(t *testing.T, begin, end func(*memorySpool)) (*rig, *memorySpool, Counters) {
 	r, s := withSpool(t, 3, 12, keyed)
 	r.c.poison = map[uint64]bool{}
 	for v := uint64(0); len(r.c.poison) == 0; v++ {
@@ -329,6 +329,7 @@ func halfDone(t *testing.T, end func(*memorySpool)) (*rig, *memorySpool, Counter
 	r.put(in, 2000)
 	in.Flush()
 	time.Sleep(10 * time.Second) // virtual
+	s.set(begin)
 	r.c.mu.Lock()
 	r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
 	r.c.mu.Unlock()
@@ -351,7 +352,7 @@ func halfDone(t *testing.T, end func(*memorySpool)) (*rig, *memorySpool, Counter
 
 func TestOfAFrameThatIsHalfDoneTheRestAloneStaysOnDisk(t *testing.T) {
 	for name, c := range map[string]struct {
-		end   func(*memorySpool)
+		begin func(*memorySpool)
 		whole bool
 	}{
 		"a disk that is well": {func(*memorySpool) {}, false},
@@ -360,7 +361,7 @@ func TestOfAFrameThatIsHalfDoneTheRestAloneStaysOnDisk(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				r, s, n := halfDone(t, c.end)
+				r, s, n := halfDone(t, c.begin, func(*memorySpool) {})
 				next := r.restart(s.reopen())
 				n2 := next.finish(next.d.FileIntake(next.hard))
 				twice := uint64(0)
@@ -382,10 +383,7 @@ func TestOfAFrameThatIsHalfDoneTheRestAloneStaysOnDisk(t *testing.T) {
 // on a disk that takes nothing else.
 func TestOfAFrameThatIsHalfDoneTheRestAloneIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		_, _, n := halfDone(t, func(s *memorySpool) {
-			s.fail = errDisk
-			s.evict()
-		})
+		_, _, n := halfDone(t, func(s *memorySpool) { s.fail = errDisk }, (*memorySpool).evict)
 		if n.Spooled != 0 || n.Acknowledged+1+n.Dropped[SpoolFull] != 2000 {
 			t.Errorf("%+v", n)
 		}

@@ -33,6 +33,8 @@ type shelf struct {
 	disk []*parcel // that the drainer read
 	row  int       // live ones taken since the last from disk
 
+	aside int // parcels that were on disk, and were set aside there
+
 	loaded bool // it is counted as such
 }
 
@@ -176,6 +178,32 @@ func (q *queue) steal(p *parcel) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	s := q.place(p)
+	return q.remove(s, p)
+}
+
+// setAside is steal for a parcel that goes on waiting, elsewhere, for the same worker. p.mu is held.
+func (q *queue) setAside(p *parcel) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := q.place(p)
+	gone := q.remove(s, p)
+	if gone {
+		s.aside++
+	}
+	return gone
+}
+
+// recall forgets what was set aside: it comes again.
+func (q *queue) recall() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, s := range q.own {
+		s.aside = 0
+	}
+}
+
+// remove takes p off the shelf, and returns false when it is not there. q.mu is held.
+func (q *queue) remove(s *shelf, p *parcel) bool {
 	row := s.rowOf(p)
 	i := slices.Index(*row, p)
 	if i >= 0 {
@@ -185,25 +213,27 @@ func (q *queue) steal(p *parcel) bool {
 	return i >= 0
 }
 
-// busy tells whether a parcel waits on the shelf.
+// busy tells whether a parcel waits for the shelf's worker.
 func (q *queue) busy(s *shelf) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return s.waits() > 0
+	return s.waits()+s.aside > 0
 }
 
-// fromDisk returns how many parcels from disk wait that can be sent: those of a partition without
-// a leader are not counted.
-func (q *queue) fromDisk(leaders []int32) int {
+// fromDisk returns how many parcels from disk wait that can be sent, and how many that cannot, for
+// they belong to a partition without a leader.
+func (q *queue) fromDisk(leaders []int32) (ready, stranded int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := len(q.any.disk)
+	ready = len(q.any.disk)
 	for at, s := range q.own {
 		if int(at) < len(leaders) && leaders[at] != NoLeader {
-			n += len(s.disk)
+			ready += len(s.disk)
+		} else {
+			stranded += len(s.disk)
 		}
 	}
-	return n
+	return ready, stranded
 }
 
 // waits returns how many parcels are on the shelf. queue.mu is held, as for all of its methods.

@@ -50,6 +50,14 @@ type Spool interface {
 	// it out.
 	Release(ref Ref)
 
+	// SetAside is Release for a frame that Next handed out, but that it must not hand out again
+	// before Recall: nobody could deliver it.
+	SetAside(ref Ref)
+
+	// Recall ends that for all that were set aside. They come before all else, oldest first, and with
+	// Again in their refs.
+	Recall()
+
 	// Stats also works after Close.
 	Stats() SpoolStats
 
@@ -63,6 +71,7 @@ type Ref struct {
 	Offset    int64  // of the frame in its segment
 	Records   int
 	Recovered bool // written before this opening, by an earlier run
+	Again     bool // handed out before, and set aside
 }
 
 // SpoolStats is the account of a spool since its opening, in records where nothing else is said.

@@ -37,6 +37,8 @@ type memoryFrame struct {
 	bytes   []byte
 	done    int // records
 	held    bool
+	aside   bool
+	again   bool
 	evicted bool
 	at      time.Time
 }
@@ -149,10 +151,11 @@ func (s *memorySpool) Next(b *record.Batch) (Ref, error) {
 		return Ref{}, s.blind
 	}
 	for _, f := range s.frames {
-		if f.held {
+		if f.held || f.aside {
 			continue
 		}
 		f.held = true
+		f.ref.Again = f.again
 		s.given[f.ref] = f
 		if err := b.Load(f.bytes); err != nil {
 			s.t.Error(err)
@@ -193,6 +196,25 @@ func (s *memorySpool) Release(ref Ref) {
 	}
 	if f.evicted {
 		s.lose(f)
+	}
+}
+
+func (s *memorySpool) SetAside(ref Ref) {
+	s.Release(ref)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.frames {
+		if f.ref == ref {
+			f.aside, f.again = true, true
+		}
+	}
+}
+
+func (s *memorySpool) Recall() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.frames {
+		f.aside = false
 	}
 }
 

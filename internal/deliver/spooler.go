@@ -35,7 +35,8 @@ type spooler struct {
 	begun time.Time  // of the Append under way; zero when there is none
 	sick  time.Time  // when the newest Append failed; zero when it did not
 
-	leaving atomic.Bool // set when everything is to be written
+	leaving  atomic.Bool // set when everything is to be written
+	hindered atomic.Bool // see drainer.clear
 }
 
 func newSpooler(d *Delivery) *spooler {
@@ -145,6 +146,9 @@ func (s *spooler) pass(now time.Time) (wait time.Duration, err error) {
 	if err := s.writeFresh(); err != nil {
 		return 0, err
 	}
+	if s.hindered.Swap(false) {
+		s.setAside()
+	}
 	need := s.d.underPressure()
 	for _, p := range s.d.oldestFirst() {
 		if p.origin != fromLane || !s.d.live.Load() {
@@ -203,7 +207,8 @@ func (s *spooler) save(p *parcel) error {
 	defer func() { s.own <- b }()
 	p.mu.Lock()
 	rewrite := p.origin == fromLane && s.leaving.Load() // what does not say what it should
-	if p.batch == nil || !p.sealed || p.whole() && (p.honest() || !rewrite) {
+	split := p.origin != fromLane && !s.leaving.Load() && !p.apart() // to be set aside
+	if p.batch == nil || !p.sealed || p.whole() && !split && (p.honest() || !rewrite) {
 		p.mu.Unlock()
 		return nil
 	}

@@ -247,11 +247,7 @@ func TestTheEndOfTheGracePeriodLeavesAllOnDisk(t *testing.T) {
 // restart returns a rig that goes on where this one ended, with a healthy cluster.
 func (r *rig) restart(s *memorySpool) *rig {
 	r.Helper()
-	next := newRig(r.T, len(r.c.logs), r.pool.Batches(), func(c *Config) {
-		c.Spool, c.Keyed = s, r.d.cfg.Keyed
-	})
-	next.c, next.d.producer = r.c, r.c
-	next.first, next.next = r.next, r.next
+	next := r.successor(s)
 	r.c.mu.Lock()
 	r.c.onProduce, r.c.onLeaders, r.c.onIdentity = nil, nil, nil
 	for i := range r.c.leaders {
@@ -259,6 +255,17 @@ func (r *rig) restart(s *memorySpool) *rig {
 	}
 	r.c.mu.Unlock()
 	next.run()
+	return next
+}
+
+// successor returns a rig of the same cluster, not running yet.
+func (r *rig) successor(s *memorySpool) *rig {
+	r.Helper()
+	next := newRig(r.T, len(r.c.logs), r.pool.Batches(), func(c *Config) {
+		c.Spool, c.Keyed = s, r.d.cfg.Keyed
+	})
+	next.c, next.d.producer = r.c, r.c
+	next.first, next.next = r.next, r.next
 	return next
 }
 

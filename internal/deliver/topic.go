@@ -117,7 +117,11 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			continue
 		}
 		d.queue.resize(int32(len(leaders))) // first: who sees a leader sees where keys belong
+		was := d.topic.all()
 		before, news := d.topic.update(leaders)
+		if regained(was, leaders) {
+			d.recall()
+		}
 		for p := before; p < len(leaders); p++ {
 			workers.Go(func() { newWorker(d, int32(p), news).run(ctx) })
 		}

@@ -33,6 +33,15 @@ func (b *Batch) TotalSize() int {
 	return n
 }
 
+// Places returns the places of the current part and those after it.
+func (b *Batch) Places() []Place {
+	all := []Place{b.place}
+	for _, p := range b.rest {
+		all = append(all, p.place)
+	}
+	return all
+}
+
 // Next makes the part after the current one the current one. It returns false, and changes
 // nothing, when there is none.
 func (b *Batch) Next() bool {

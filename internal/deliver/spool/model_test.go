@@ -24,6 +24,7 @@ const (
 	waiting status = iota // on disk only
 	held                  // appended, and in memory
 	out                   // handed out
+	aside                 // handed out once, and set aside
 	settled
 )
 
@@ -119,6 +120,21 @@ func (m *model) release(from status) {
 	}
 }
 
+// setAside sets aside a frame that is out.
+func (m *model) setAside() {
+	if name, ok := m.pick(out); ok {
+		m.s.SetAside(m.refs[name])
+		m.state[name] = aside
+	}
+}
+
+func (m *model) recall() {
+	m.s.Recall()
+	for _, name := range m.names(aside) {
+		m.state[name] = waiting
+	}
+}
+
 // reborn is the start of the next process. What was settled may come again.
 func (m *model) reborn() {
 	m.fresh, m.ill = false, false
@@ -182,6 +198,7 @@ func (m *model) heal() {
 // audit empties the spool and compares it with what must have been in it.
 func (m *model) audit() {
 	m.heal()
+	m.recall()
 	for m.pickAll(held, m.release) || m.pickAll(out, m.settle) || m.next() {
 	}
 	st := m.s.Stats()
@@ -245,8 +262,12 @@ func play(t *testing.T, seed uint64) {
 			m.next()
 		case n < 850:
 			m.settle(out)
-		case n < 880:
+		case n < 865:
 			m.release(out)
+		case n < 880:
+			m.setAside()
+		case n < 882:
+			m.recall()
 		case n < 960:
 			pass(time.Duration(rng.IntN(1500)) * time.Millisecond)
 		case steady:

@@ -153,7 +153,7 @@ func (s *Spool) fetch(t target, b *record.Batch) (deliver.Ref, error) {
 		s.corrupt(t, found, h)
 		return deliver.Ref{}, errPassed
 	}
-	recovered, ok := s.claim(t, found, h)
+	ref, ok := s.claim(t, found, h)
 	if !ok {
 		return deliver.Ref{}, errPassed // given up while it was read, and counted
 	}
@@ -163,8 +163,7 @@ func (s *Spool) fetch(t target, b *record.Batch) (deliver.Ref, error) {
 		return deliver.Ref{}, errPassed
 	}
 	s.fault = readFault{}
-	return deliver.Ref{Segment: found.segment, Offset: found.offset, Records: int(h.records),
-		Recovered: recovered}, nil
+	return ref, nil
 }
 
 // wanted tells whether the frame h, which was found from the reader on, is one to hand out. What
@@ -191,24 +190,27 @@ func (s *Spool) wanted(t target, found place, h header) bool {
 
 // claim takes the frame off what waits, and makes it held. It returns false when the segment was
 // given up meanwhile.
-func (s *Spool) claim(t target, found place, h header) (recovered, ok bool) {
+func (s *Spool) claim(t target, found place, h header) (ref deliver.Ref, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.gone(t.seg) {
-		return false, false
+		return ref, false
 	}
+	ref = deliver.Ref{Segment: found.segment, Offset: found.offset, Records: int(h.records),
+		Recovered: !t.seg.own}
 	if t.again {
 		h := s.holdings[found]
 		if h == nil { // it was settled after all
-			return false, false
+			return ref, false
 		}
 		s.unreturn(found, h) // which need not be the first of them any more
-		return !t.seg.own, true
+		ref.Recovered, ref.Again = !h.own, h.again
+		return ref, true
 	}
 	s.take(t.seg, h)
 	s.hold(found, &holding{segment: t.seg, frame: h.frame, own: t.seg.own,
 		tally: tally{1, uint64(h.records), h.length()}})
-	return !t.seg.own, true
+	return ref, true
 }
 
 // take moves the reader behind the frame h, and takes it off what waits. s.mu is held.

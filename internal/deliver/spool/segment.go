@@ -123,6 +123,8 @@ type holding struct {
 	frame    uint32
 	tally    tally // its records are those not settled yet
 	own      bool  // appended since opening, and no rest of what was not
-	returned bool  // released behind the reader: waits in Spool.returned
+	returned bool  // released: waits in Spool.returned
+	aside    bool  // waits for Recall
+	again    bool  // was set aside once
 	lost     lossReason
 }

@@ -56,6 +56,7 @@ type Spool struct {
 	waiting  tally      // the sum of segment.wait
 	holdings map[place]*holding
 	returned []place // holdings that wait to be handed out before all else, in order
+	aside    int     // of holdings
 	held     tally   // the sum of holdings
 	disk     int64   // bytes of all files, those to be deleted among them
 	doomed   []doomed
@@ -154,14 +155,15 @@ func (s *Spool) Release(ref deliver.Ref) {
 	at := place{ref.Segment, ref.Offset}
 	h := s.holdings[at]
 	switch {
-	case h == nil || h.returned:
+	case h == nil || h.returned || h.aside:
 	case h.segment == nil:
 		s.forget(at, h)
 		s.lose(h.tally, h.lost, h.own)
-	case at.before(s.reader) || at.offset < h.segment.start:
-		// The reader has passed it, or will never come to it. But for those that an earlier run left
-		// before the cursor, there are never more of these than batches in memory: the reader passes
-		// frames only while they are held, and while returned is empty.
+	case at.before(s.reader) || at.offset < h.segment.start || h.own != h.segment.own:
+		// The reader has passed it, will never come to it, or would not know whose it is. But for
+		// those that were set aside, or left before the cursor by an earlier run, there are never more
+		// of these than batches in memory: the reader passes frames only while they are held, and
+		// while returned is empty.
 		h.returned = true
 		i, _ := slices.BinarySearchFunc(s.returned, at, comparePlaces)
 		s.returned = slices.Insert(s.returned, i, at)
@@ -172,12 +174,49 @@ func (s *Spool) Release(ref deliver.Ref) {
 	}
 }
 
+// SetAside implements deliver.Spool.
+func (s *Spool) SetAside(ref deliver.Ref) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := place{ref.Segment, ref.Offset}
+	h := s.holdings[at]
+	switch {
+	case h == nil || h.returned || h.aside:
+	case h.segment == nil:
+		s.forget(at, h)
+		s.lose(h.tally, h.lost, h.own)
+	default:
+		h.aside, h.again = true, true
+		s.aside++
+	}
+}
+
+// Recall implements deliver.Spool.
+func (s *Spool) Recall() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.aside == 0 {
+		return
+	}
+	for at, h := range s.holdings {
+		if h.aside {
+			h.aside, h.returned = false, true
+			s.returned = append(s.returned, at)
+		}
+	}
+	s.aside = 0
+	slices.SortFunc(s.returned, comparePlaces)
+}
+
 // forget takes a frame off the books of what is held. s.mu is held.
 func (s *Spool) forget(at place, h *holding) {
 	delete(s.holdings, at)
 	s.held.sub(h.tally)
 	if h.segment != nil {
 		h.segment.held--
+	}
+	if h.aside {
+		s.aside--
 	}
 	s.unreturn(at, h)
 }
@@ -221,7 +260,7 @@ func (s *Spool) giveUp(seg *segment, why lossReason) tally {
 		if h.segment != seg {
 			continue
 		}
-		if h.returned {
+		if h.returned || h.aside {
 			s.forget(at, h)
 			s.lose(h.tally, why, h.own)
 			lost.add(h.tally)

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package deliver
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/dnsluice/dnsluice/internal/record"
+)
+
+// belonging returns how many of the records that were put belong to a partition.
+func (r *rig) belonging(partition int32) (n uint64) {
+	for v := range r.next {
+		if key := keyOf(v); key != nil && record.Partition(key, int32(len(r.c.leaders))) == partition {
+			n++
+		}
+	}
+	return n
+}
+
+// asides returns how many frames are set aside.
+func asides(s *memorySpool) (n int) {
+	s.set(func(s *memorySpool) {
+		for _, f := range s.frames {
+			if f.aside {
+				n++
+			}
+		}
+	})
+	return n
+}
+
+func TestWhatWaitsOnDiskForALeaderHoldsUpNothingElseThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		if n := asides(s); n != 0 {
+			t.Errorf("%d frames are set aside, and no partition has a leader", n)
+		}
+		r.lead(0, 2)
+		time.Sleep(5 * time.Minute) // virtual
+		if st, want := s.Stats(), r.belonging(1); st.Records != want {
+			t.Errorf("%d records wait, want %d", st.Records, want)
+		}
+		if asides(s) == 0 {
+			t.Error("no frame is set aside")
+		}
+		if st := r.d.Status(); st.State != NoLeaderState {
+			t.Errorf("%s while a partition has no leader: %s", st.State, st.Sentence)
+		}
+		if free := r.pool.Free(); free < r.pool.Batches()/2 {
+			t.Errorf("%d of %d batches are free", free, r.pool.Batches())
+		}
+		r.lead(1)
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next || n.Redelivered != 0 || asides(s) != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+// mixed returns a rig with so many frames on disk, each with records of all partitions, for nobody
+// knew of partitions when they were sealed.
+func mixed(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {
+	r, s := withSpool(t, 3, 40, keyed)
+	r.c.onLeaders = func() error {
+		return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+	}
+	r.run()
+	in := r.d.LiveIntake()
+	for range frames {
+		r.put(in, 500)
+		in.Flush()
+		time.Sleep(5 * time.Second) // virtual
+	}
+	synctest.Wait()
+	r.c.mu.Lock()
+	r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
+	r.c.mu.Unlock()
+	time.Sleep(5 * time.Minute) // virtual
+	return r, s, in
+}
+
+func TestOfAFrameForAllPartitionsThatOfOneIsSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := mixed(t, 100)
+		if st, want := s.Stats(), r.belonging(1); st.Records != want {
+			t.Errorf("%d records wait, want %d", st.Records, want)
+		}
+		r.lead(1)
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next || n.Redelivered != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+// ended ends the run at once, and returns its account.
+func (r *rig) ended(s *memorySpool, in *Intake) Counters {
+	in.Close()
+	r.d.Finish()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		r.Error(err)
+	}
+	s.Close()
+	s.balanced()
+	return r.settled()
+}
+
+func TestWhatIsSetAsideIsThereAtTheNextStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.lead(0, 2)
+		n := r.ended(s, in)
+		next := r.restart(s.reopen())
+		n2 := next.finish(next.d.FileIntake(next.hard))
+		if n.Acknowledged+n2.Replayed != r.next || n.Redelivered+n2.Redelivered != 0 {
+			t.Errorf("%d put, %+v, then %+v", r.next, n, n2)
+		}
+	})
+}
+
+func TestARunOverFilesDoesNotEndBeforeWhatIsSetAside(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.ended(s, in)
+		next := r.successor(s.reopen())
+		next.c.leaders[0], next.c.leaders[2] = 0, 0
+		next.run()
+		next.d.FileIntake(next.hard).Close()
+		next.d.Finish()
+		time.Sleep(5 * time.Minute) // virtual
+		select {
+		case <-next.done:
+			t.Error("the run has ended")
+		default:
+		}
+		next.lead(1)
+		if err := <-next.done; err != nil {
+			t.Error(err)
+		}
+		if n := next.settled(); n.Replayed != r.next || n.Redelivered != 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+func TestWhatMayBeThereAlreadyIsCountedOnceHoweverOftenItIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s := withSpool(t, 3, 12, keyed)
+		r.answer(outcome{err: &Fault{State: NoAnswer, Verdict: Unknown, Err: errors.New("nobody answers")}})
+		r.run()
+		in := r.d.LiveIntake()
+		for range 30 {
+			r.put(in, 500)
+			in.Flush()
+			time.Sleep(5 * time.Second) // virtual
+		}
+		r.ended(s, in)
+		next := r.successor(s.reopen())
+		next.c.onProduce, next.c.leaders[1] = nil, NoLeader
+		next.run()
+		in = next.d.FileIntake(next.hard)
+		time.Sleep(5 * time.Minute) // virtual
+		if asides(next.d.cfg.Spool.(*memorySpool)) == 0 {
+			t.Error("no frame is set aside")
+		}
+		before := next.d.Counters().Redelivered
+		next.lead(1)
+		n := next.finish(in)
+		if before == 0 || n.Redelivered != before {
+			t.Errorf("%d were redelivered before there was a leader, %d after that", before, n.Redelivered)
+		}
+	})
+}
