@@ -29,12 +29,14 @@ func (s *spooler) setAside() {
 	d := s.d
 	leaders := d.topic.all()
 	for _, p := range d.oldestFirst() {
-		if d.stranded(p, leaders) && s.save(p) == nil {
-			d.setAside(p, leaders)
+		if !d.stranded(p, leaders) || s.save(p) != nil {
+			continue
 		}
-	}
-	if regained(leaders, d.topic.all()) { // and the watcher was too early
-		d.recall()
+		d.setAside(p, leaders)
+		if regained(leaders, d.topic.all()) { // and the watcher was too early
+			d.recall()
+			return
+		}
 	}
 }
 

@@ -25,13 +25,14 @@ type chaos struct {
 	live bool
 	mode Mode
 	says string // what the seed made of it
+	away int    // a partition without a leader for long, or -1; guarded by the mutex of the cluster
 
 	again uint64 // how many records may have been dropped twice
 }
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	c := &chaos{rng: rng, live: rng.IntN(2) == 0}
+	c := &chaos{rng: rng, live: rng.IntN(2) == 0, away: -1}
 	codec := record.Codec(rng.IntN(5))
 	durable, most := rng.IntN(3) == 0, 0
 	keyed := seed%2 == 1
@@ -86,6 +87,9 @@ func (c *chaos) disturb(rng *rand.Rand) {
 		if rng.IntN(3) == 0 {
 			clear(c.c.leaders)
 		}
+		if c.away >= 0 {
+			c.c.leaders[c.away] = NoLeader
+		}
 		return nil
 	}
 	c.c.onIdentity = func() error {
@@ -113,6 +117,12 @@ func (c *chaos) step() {
 		c.disk()
 	case 5:
 		time.Sleep(time.Duration(c.rng.IntN(300)) * time.Second) // virtual
+	case 6:
+		if c.live { // a run over files waits for it
+			c.c.mu.Lock()
+			c.away = c.rng.IntN(len(c.c.leaders)+1) - 1
+			c.c.mu.Unlock()
+		}
 	}
 	c.fill(c.in, c.rng.IntN(100), c.rng.IntN(400))
 	if c.rng.IntN(2) == 0 {

@@ -206,7 +206,7 @@ func (s *spooler) save(p *parcel) error {
 	b := <-s.own
 	defer func() { s.own <- b }()
 	p.mu.Lock()
-	rewrite := p.origin == fromLane && s.leaving.Load() // what does not say what it should
+	rewrite := p.origin == fromLane && s.leaving.Load()              // what does not say what it should
 	split := p.origin != fromLane && !s.leaving.Load() && !p.apart() // to be set aside
 	if p.batch == nil || !p.sealed || p.whole() && !split && (p.honest() || !rewrite) {
 		p.mu.Unlock()
