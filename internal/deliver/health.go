@@ -34,6 +34,9 @@ type health struct {
 	lookUp   *Fault    // why the last look-up found nothing to deliver to
 	workers  map[*worker]struct{}
 
+	warned     map[State]time.Time // when the log had a line about such a failure last
+	lookUpTold bool                // it had one about lookUp
+
 	lost     [NumReasons]uint64 // what the spool had dropped when last asked
 	full     bool               // it has dropped for lack of room, and there is still none
 	progress time.Time          // when a batch was acknowledged last, or nothing waited
@@ -45,6 +48,7 @@ func newHealth(cfg Config, now time.Time) health {
 		recent:  max(recent, 2*cfg.BackoffMax),
 		silent:  3 * cfg.RequestTimeout,
 		workers: map[*worker]struct{}{},
+		warned:  map[State]time.Time{},
 	}
 }
 
@@ -84,7 +88,7 @@ func (h *health) dropped(why Reason, now time.Time) {
 // nothing, and only an acknowledgement mends that. It tells whether this is worth a line in the
 // log.
 func (h *health) reached() bool {
-	news := !h.contact || h.lookUp != nil
+	news := !h.contact || h.lookUp != nil && h.lookUpTold
 	h.contact, h.lookUp = true, nil
 	return news
 }
@@ -118,12 +122,12 @@ func (h *health) fault(now time.Time) *Fault {
 
 // hung tells whether a request is under way for longer than any may be, or for a while in which
 // nobody else was answered, or nothing at all gets through although nobody failed. A worker that
-// has failed is none of it: why is known, and fault says it when it lasts.
+// has failed is none of it, unless for want of an answer: why is known, and fault says it when it lasts.
 func (h *health) hung(sc scene, now time.Time) bool {
 	still := now.Sub(h.progress)
 	for w := range h.workers {
 		t := &w.trouble
-		if t.begun.IsZero() || t.fault != nil {
+		if t.begun.IsZero() || t.fault != nil && t.fault.State != NoAnswer {
 			continue
 		}
 		if took := now.Sub(t.begun); took > h.silent || min(took, still) > stillness {

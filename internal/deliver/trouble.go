@@ -17,13 +17,24 @@ func (d *Delivery) unreached(f *Fault) {
 	before := d.health.lookUp
 	d.health.lookUp = f
 	if before == nil || before.State != f.State {
-		d.warn(f)
+		d.health.lookUpTold = d.warn(f) || before != nil && d.health.lookUpTold
 	}
 }
 
-// warn says what is wrong, and what can be done.
-func (d *Delivery) warn(f *Fault) {
+// repeated is for how long the same kind of failure is not worth another line in the log. A link that
+// loses one connection in ten fails several times a second, and all gets through; what lasts is a
+// state, which has a line of its own.
+const repeated = time.Minute
+
+// warn says what is wrong, and what can be done, and tells whether it did. d.mu is held.
+func (d *Delivery) warn(f *Fault) (told bool) {
+	now := time.Now()
+	if last, before := d.health.warned[f.State]; before && now.Sub(last) < repeated {
+		return false
+	}
+	d.health.warned[f.State] = now
 	d.log.Warn("deliver: "+advice[f.State], "state", f.State, "error", f.Error())
+	return true
 }
 
 // refusal notes that a broker takes a batch never. That is worth a line in the log, one for all
