@@ -152,9 +152,13 @@ func connections(a ask.Answer) []Fact {
 			text += ", " + c.TLS
 		}
 		if k := c.Kernel; k != nil {
+			received := "nothing received" // of which the kernel says that it was when it was opened
+			if c.Received > 0 {
+				received = "last received " + seconds(k.SinceReceived.Seconds()) + " ago"
+			}
 			text += fmt.Sprintf(", %s, %s not acknowledged, %d retransmits (%d in a row), "+
-				"last received %s ago, round trip %s", k.State, bytes(k.Queued), k.TotalRetransmits,
-				k.Retransmits, seconds(k.SinceReceived.Seconds()), k.RTT.Round(10*time.Microsecond))
+				"%s, round trip %s", k.State, bytes(k.Queued), k.TotalRetransmits,
+				k.Retransmits, received, k.RTT.Round(10*time.Microsecond))
 		}
 		facts = append(facts, Fact{"connections", text})
 	}

@@ -127,6 +127,11 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		}), false, nil, []string{"3, of which 2 fail and 1 have no leader", "1 (no leader)",
 			"2 (leader 3) fails for 1m1s: no_answer: broker 3: i/o timeout", "879 KiB not acknowledged",
 			"(7 in a row)"}, nil},
+		{"a broker that takes connections and says nothing", sensor("no_answer", func(a *ask.Answer) {
+			talks := a.Detail.Connections[0]
+			talks.Broker, talks.Received = 2, 10
+			a.Detail.Connections = append(a.Detail.Connections, talks)
+		}), false, nil, []string{"(0 in a row), nothing received, round trip", "(0 in a row), last received 0s ago"}, nil},
 		{"records that were lost, and a kernel that drops", sensor("dropping", func(a *ask.Answer) {
 			a.Ledger.Dropped = 1
 			a.Ledger.Stages[0].Dropped["kernel"] = 20
