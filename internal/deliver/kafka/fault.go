@@ -18,7 +18,7 @@ import (
 
 // clusterFault classifies an error that came instead of an answer of any broker.
 func (c *Client) clusterFault(err error) *deliver.Fault {
-	err = c.seen.connecting(anyBroker, err)
+	err = c.seen.farthest(c.seen.connecting(anyBroker, err))
 	f := &deliver.Fault{State: transportState(err), Verdict: deliver.Unsent, Where: "cluster", Err: err}
 	// A broker that wants to know first who we are answers which versions it speaks, and closes
 	// the connection at the next request. The client has a type for it, but only words for which

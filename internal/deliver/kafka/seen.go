@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/dnsluice/dnsluice/internal/deliver"
 )
 
 // anyBroker stands for the one that was connected to last.
@@ -165,6 +167,37 @@ func (s *seen) connecting(node int32, err error) error {
 	told := errors.As(last, &auth) || errors.As(last, &tls) || errors.As(last, &plain)
 	if last != nil && (timedOut(err) || told && closed(err)) {
 		return last
+	}
+	return err
+}
+
+// distance is how far a connection got that failed with the state.
+var distance = map[deliver.State]int{
+	deliver.Unresolvable: 1, deliver.Unreachable: 2, deliver.NoAnswer: 3, deliver.TLSFailed: 4,
+	deliver.AuthFailed: 5,
+}
+
+// remembered is for how long a connection that failed tells how its broker is.
+const remembered = time.Minute
+
+// farthest returns the error of the broker that let us get farthest, if err is of a connection that
+// failed. Where one name does not resolve and the port behind another is closed, the client returns
+// what it met last: the state would be another one after each look-up, and "no name resolves" is
+// not even true.
+func (s *seen) farthest(err error) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	best := distance[transportState(err)]
+	if best == 0 {
+		return err
+	}
+	for _, last := range s.connects {
+		if last.err == nil || time.Since(last.begun) > remembered {
+			continue
+		}
+		if far := distance[transportState(last.err)]; far > best {
+			best, err = far, last.err
+		}
 	}
 	return err
 }
