@@ -49,7 +49,13 @@ func (c *Client) brokerFault(node int32, err error, verdict deliver.Verdict, whe
 	} else {
 		err = c.seen.reading(node, err)
 	}
-	return c.given(&deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err})
+	f := &deliver.Fault{State: transportState(err), Verdict: verdict, Where: where, Err: err}
+	// Where a broker wants a pause it reads nothing more (KIP-219), so what was under way when it said
+	// so waits as long, and its time may be over before.
+	if pause := c.link.pause(node); pause > 0 && f.State == deliver.NoAnswer {
+		f.State, f.Err = deliver.Throttled, fmt.Errorf("%w (%w)", errPause{pause}, err)
+	}
+	return c.given(f)
 }
 
 func transportState(err error) deliver.State {

@@ -44,3 +44,39 @@ func TestBrokersThatFailEachInTheirWayAreOneState(t *testing.T) {
 		})
 	}
 }
+
+// expiring is a context whose time is over when it is told.
+type expiring struct {
+	context.Context
+	over chan struct{}
+}
+
+func (l expiring) Done() <-chan struct{} { return l.over }
+
+func (l expiring) Err() error {
+	select {
+	case <-l.over:
+		return context.DeadlineExceeded
+	default:
+		return nil
+	}
+}
+
+// TestABrokerThatWantsAPauseIsNotSaidToBeSilent: what was under way when it said so is not read
+// before the pause is over, and may be given up before.
+func TestABrokerThatWantsAPauseIsNotSaidToBeSilent(t *testing.T) {
+	o, first := newOffice(t)
+	ctx := expiring{t.Context(), make(chan struct{})}
+	o.answer(1)
+	if err := <-first[0]; err != nil {
+		t.Fatal(err)
+	}
+	var outcome chan error
+	o.written(func() { outcome = o.produce(ctx, inFlight) })
+	o.cl.link.throttled(0, time.Hour)
+	close(ctx.over)
+	f := faultOf(t, <-outcome)
+	if f.State != deliver.Throttled || f.Verdict != deliver.Unknown || !errors.Is(f, context.DeadlineExceeded) {
+		t.Errorf("%+v", f)
+	}
+}
