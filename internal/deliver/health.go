@@ -27,6 +27,7 @@ type health struct {
 	contact  bool      // the cluster has answered once
 	lastAck  time.Time // of any batch
 	lastDrop time.Time // for lack of memory, or of disk
+	dropFor  Reason    // of lastDrop
 	rejected time.Time // a record was refused for good
 	vain     time.Time // a batch was sent, and given up for want of an answer
 	refusal  *Fault    // the newest, be the record dropped or its batch split
@@ -74,9 +75,9 @@ func (h *health) acknowledged(now time.Time) {
 func (h *health) dropped(why Reason, now time.Time) {
 	switch why {
 	case Unanswered:
-		h.lastDrop, h.vain = now, now
+		h.lastDrop, h.dropFor, h.vain = now, why, now
 	case MemoryFull, SpoolFull, SpoolAge, SpoolCorrupt, InternalError:
-		h.lastDrop = now
+		h.lastDrop, h.dropFor = now, why
 	case TooLarge, RejectedByBroker:
 		h.rejected = now
 	case Shutdown:
@@ -150,9 +151,12 @@ type scene struct {
 func (h *health) observe(sc scene, now time.Time) (State, time.Time) {
 	lost := sc.spool.Dropped
 	h.full = sc.spool.Full && sc.spool.Records > 0 && (h.full || lost[SpoolFull] > h.lost[SpoolFull])
-	if lost != h.lost {
-		h.lost, h.lastDrop = lost, now
+	for why, n := range lost {
+		if n != h.lost[why] {
+			h.lastDrop, h.dropFor = now, Reason(why)
+		}
 	}
+	h.lost = lost
 	if sc.waiting == 0 && !sc.backlog && !h.vain.After(h.lastAck) {
 		h.progress = now
 	}

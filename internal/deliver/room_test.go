@@ -118,3 +118,17 @@ func TestTheStateIsDroppingAsLongAsTheSpoolIsFull(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatIsLostOnDiskIsNotSaidToHaveHadNoRoom(t *testing.T) {
+	for reason, want := range map[Reason]string{
+		SpoolCorrupt: "cannot be read back whole", SpoolAge: "spool.max_age", SpoolFull: "no room left",
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r, s := withSpool(t, 1, 8)
+			s.stats.Dropped[reason] = 7
+			if st := r.d.Status(); st.State != Dropping || !strings.Contains(st.Sentence, want) {
+				t.Errorf("%v: %+v", reason, st)
+			}
+		})
+	}
+}

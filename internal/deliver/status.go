@@ -108,9 +108,18 @@ func (d *Delivery) words(state State) string {
 	switch {
 	case state == Flowing && d.cfg.Unconfirmed:
 		return "records are sent, and no broker says that it has them, for nobody asks (deliver.acks)"
-	case state == Dropping && d.health.vain.Equal(d.health.lastDrop):
+	case state != Dropping || d.health.full:
+		return advice[state]
+	}
+	switch d.health.dropFor {
+	case Unanswered:
 		return "brokers do not answer, and what was sent once is not sent again (at-most-once): " +
 			"records are dropped and counted"
+	case SpoolCorrupt:
+		return "what waited on disk cannot be read back whole, and is dropped and counted: " +
+			"look at the disk of the spool, and who else writes there"
+	case SpoolAge:
+		return "what waits on disk for longer than spool.max_age is dropped and counted"
 	}
 	return advice[state]
 }
