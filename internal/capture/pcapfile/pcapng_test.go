@@ -176,6 +176,7 @@ func TestPcapngCutAtEveryByte(t *testing.T) {
 }
 
 func TestClock(t *testing.T) {
+	const most = packet.MaxTime / second
 	for _, test := range []struct {
 		name   string
 		resol  uint8
@@ -205,9 +206,19 @@ func TestClock(t *testing.T) {
 		{"an offset into the past", 9, -2, 5, -2*second + 5},
 		{"hundreds of nanoseconds since 1900", 7, -2208988800, (epoch2026 + 2208988800) * 1e7,
 			epoch2026 * second},
-		{"an offset out of range", 9, math.MaxInt64, 0, packet.MaxTime / second * second},
+		{"hundreds of nanoseconds since 1601, as Windows counts", 7, -11644473600,
+			(epoch2026 + 11644473600) * 1e7, epoch2026 * second},
+		{"two to the minus 24 since the year 1", 0x98, -62135596800, (epoch2026 + 62135596800) << 24,
+			epoch2026 * second},
+		{"1823, to the nanosecond", 9, -most - 1, second - packet.MaxTime%second, -packet.MaxTime},
+		{"a nanosecond before 1823", 9, -most - 1, second - packet.MaxTime%second - 1, -packet.MaxTime},
+		{"2116, to the nanosecond", 9, most, packet.MaxTime % second, packet.MaxTime},
+		{"a nanosecond before 2116", 9, most, packet.MaxTime%second - 1, packet.MaxTime - 1},
+		{"an offset out of range", 9, math.MaxInt64, 0, packet.MaxTime},
 		{"an offset out of range, and more", 9, math.MaxInt64, math.MaxInt64, packet.MaxTime},
-		{"an offset out of range into the past", 9, math.MinInt64, 0, -(packet.MaxTime / second * second)},
+		{"an offset out of range into the past", 9, math.MinInt64, 0, -packet.MaxTime},
+		{"seconds out of range, and an offset that takes them back", 0, -(1 << 61), 1<<61 + 7, 7 * second},
+		{"seconds that no offset takes back", 0, math.MinInt64, math.MaxUint64, packet.MaxTime},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := newClock(test.resol, test.offset)
