@@ -88,19 +88,22 @@ func (f *Frame) arcnet(b []byte) Verdict {
 }
 
 // nflog reads what Linux' netfilter logs: family, version, resource, and attributes of which one
-// is the packet. Lengths and types are in the byte order of the machine that captured; as both are
-// small, the order shows itself.
+// is the packet. Lengths and types are in the byte order of the machine that captured; as the types
+// are small but for their two flags, the order shows itself.
 func (f *Frame) nflog(b []byte) Verdict {
-	const attrPayload = 9 // NFULA_PAYLOAD of linux/netfilter/nfnetlink_log.h
+	const (
+		attrPayload = 9      // NFULA_PAYLOAD of linux/netfilter/nfnetlink_log.h
+		attrType    = 0x3fff // NLA_TYPE_MASK of linux/netlink.h: the tag of a bridge is flagged as nested
+	)
 	if len(b) < 4 {
 		return Truncated
 	}
 	for b = b[4:]; len(b) >= 4; {
 		length, kind := binary.LittleEndian.Uint16(b), binary.LittleEndian.Uint16(b[2:])
-		if kind > 0xff {
+		if kind&attrType > 0xff {
 			length, kind = binary.BigEndian.Uint16(b), binary.BigEndian.Uint16(b[2:])
 		}
-		if kind == attrPayload {
+		if kind&attrType == attrPayload {
 			return f.raw(b[4:])
 		}
 		padded := (int(length) + 3) &^ 3

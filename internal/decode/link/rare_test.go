@@ -49,6 +49,12 @@ func TestStripOfRareLinks(t *testing.T) {
 			"\x02\x00\x00\x00" + "\x05\x00\x0a\x00x\x00\x00\x00" + "\x09\x00\x09\x00" + four, ip4},
 		{"netfilter's log of a big-endian machine", packet.LinkNFLOG,
 			"\x0a\x00\x00\x00" + "\x00\x08\x00\x01abcd" + "\x00\x08\x00\x09" + six, ip6},
+		{"netfilter's log of a bridge, whose tag is nested", packet.LinkNFLOG,
+			"\x07\x00\x00\x00" + "\x14\x00\x13\x80" + "\x06\x00\x01\x00\x81\x00pp" +
+				"\x06\x00\x02\x00\x00\x07pp" + "\x09\x00\x09\x00" + four, ip4},
+		{"the same of a big-endian machine", packet.LinkNFLOG,
+			"\x07\x00\x00\x00" + "\x00\x14\x80\x13" + "\x00\x06\x00\x01\x81\x00pp" +
+				"\x00\x06\x00\x02\x00\x07pp" + "\x00\x09\x00\x09" + four, ip4},
 		{"PPI around Ethernet", ppi, "\x00\x00\x08\x00\x01\x00\x00\x00" + ethernet, ip4},
 		{"PPI with fields around radio", ppi,
 			"\x00\x00\x0c\x00\x69\x00\x00\x00abcd" + "\x08\x01" + wifi + wifiFor, ip4},

@@ -10,6 +10,7 @@
 package tunnel
 
 import (
+	"bytes"
 	"encoding/binary"
 
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
@@ -243,15 +244,16 @@ func plausibleFrame(b []byte) bool {
 	if len(b) < 15 {
 		return false
 	}
-	switch binary.BigEndian.Uint16(b[12:]) {
+	switch t := binary.BigEndian.Uint16(b[12:]); t {
 	case IPv4:
 		return b[14]>>4 == 4
 	case IPv6:
 		return b[14]>>4 == 6
 	case 0x8100, 0x88a8, 0x9100, mpls, mplsMulticast, pppoe: // tags are those of package link
 		return true
+	default: // the length of an 802.3 frame, and LLC with SNAP
+		return t < 0x0600 && bytes.HasPrefix(b[14:], []byte("\xaa\xaa\x03"))
 	}
-	return false
 }
 
 // pppoe reads the session stage (RFC 2516, section 4): version and type of 4 bits each, code,
