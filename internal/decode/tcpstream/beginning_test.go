@@ -6,7 +6,22 @@ import "testing"
 
 // TestTheFirstSegmentIsNoBeginning has streams of which the capture began somewhere.
 func TestTheFirstSegmentIsNoBeginning(t *testing.T) {
+	// Two bytes into this one begins what could be a message of 40000 bytes: without questions, and
+	// with records of which the first has a name that goes on behind it.
+	reverse := "\x9c\x40\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" +
+		"\x03192\x010\x012\x03192\x07in-addr\x04arpa\x00\x00\x0c\x00\x01"
+	second := 1000 + uint32(len(reverse))
 	run(t, []streamCase{
+		{
+			name: "a message of which the length was a segment of its own",
+			steps: []step{
+				{seq: 1000, data: reverse, want: Partial},
+				{seq: second, data: framed(reverse)[:prefix], want: Held},
+				{seq: second + prefix, data: reverse, want: OK},
+			},
+			want: whole(0, reverse),
+			end:  settledAs(1, OK),
+		},
 		{
 			name: "a keep-alive, whose byte is none",
 			steps: []step{

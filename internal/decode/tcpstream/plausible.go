@@ -123,6 +123,11 @@ func walk(b []byte, n int) (entries int, ok bool) {
 	if len(b) < dnsmsg.HeaderLen {
 		return 0, len(b) < n
 	}
+	// A query has no response code. It seems to have 1 where b begins two bytes too late, as it does
+	// behind a length that was a segment of its own and is lost: the number of questions is there.
+	if b[2]&0x80 == 0 && b[3]&0x0f != 0 {
+		return 0, false
+	}
 	questions := int(binary.BigEndian.Uint16(b[4:]))
 	total := questions + int(binary.BigEndian.Uint16(b[6:])) +
 		int(binary.BigEndian.Uint16(b[8:])) + int(binary.BigEndian.Uint16(b[10:]))
