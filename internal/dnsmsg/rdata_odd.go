@@ -81,12 +81,11 @@ func (d *cursor) angle(dst []byte, v, limit uint32, positive, negative byte) []b
 	} else {
 		v, sign = equator-v, negative
 	}
-	degrees := v / 3600000
-	if degrees > limit {
+	if v > limit*3600000 {
 		d.bad = true
 		return dst
 	}
-	dst = append(AppendUint(dst, uint64(degrees)), ' ')
+	dst = append(AppendUint(dst, uint64(v/3600000)), ' ')
 	dst = append(AppendUint(dst, uint64(v/60000%60)), ' ')
 	dst = append(AppendUint(dst, uint64(v/1000%60)), '.')
 	dst = append(dst, '0'+byte(v/100%10))
