@@ -19,7 +19,7 @@ var unreadable = map[uint16]string{
 }
 
 // unknownKeys are the service parameters that miekg/dns reads as key65535 inside mandatory=.
-var unknownKeys = []string{"tls-supported-groups", "docpath"}
+var unknownKeys = []string{"tls-supported-groups", "docpath", "pvd"}
 
 // TestRecordsOneByteOffReadTheSameByWayOfMiekg changes every byte of every record in turn. It is
 // a table and not a fuzz target: what another parser gets wrong is found once, not by chance.

@@ -75,6 +75,8 @@ const (
 	TypeDSYNC      uint16 = 66
 	TypeHHIT       uint16 = 67
 	TypeBRID       uint16 = 68
+	TypeUNECE      uint16 = 69
+	TypeISO        uint16 = 70
 	TypeSPF        uint16 = 99
 	TypeUINFO      uint16 = 100
 	TypeUID        uint16 = 101
@@ -132,10 +134,10 @@ var typeNames = [...]string{
 	TypeNINFO: "NINFO", TypeRKEY: "RKEY", TypeTALINK: "TALINK", TypeCDS: "CDS",
 	TypeCDNSKEY: "CDNSKEY", TypeOPENPGPKEY: "OPENPGPKEY", TypeCSYNC: "CSYNC",
 	TypeZONEMD: "ZONEMD", TypeSVCB: "SVCB", TypeHTTPS: "HTTPS", TypeDSYNC: "DSYNC",
-	TypeHHIT: "HHIT", TypeBRID: "BRID", TypeSPF: "SPF", TypeUINFO: "UINFO", TypeUID: "UID",
-	TypeGID: "GID", TypeUNSPEC: "UNSPEC", TypeNID: "NID", TypeL32: "L32", TypeL64: "L64",
-	TypeLP: "LP", TypeEUI48: "EUI48", TypeEUI64: "EUI64", TypeNXNAME: "NXNAME",
-	TypeTKEY: "TKEY", TypeTSIG: "TSIG", TypeIXFR: "IXFR", TypeAXFR: "AXFR",
+	TypeHHIT: "HHIT", TypeBRID: "BRID", TypeUNECE: "UNECE", TypeISO: "ISO", TypeSPF: "SPF",
+	TypeUINFO: "UINFO", TypeUID: "UID", TypeGID: "GID", TypeUNSPEC: "UNSPEC", TypeNID: "NID",
+	TypeL32: "L32", TypeL64: "L64", TypeLP: "LP", TypeEUI48: "EUI48", TypeEUI64: "EUI64",
+	TypeNXNAME: "NXNAME", TypeTKEY: "TKEY", TypeTSIG: "TSIG", TypeIXFR: "IXFR", TypeAXFR: "AXFR",
 	TypeMAILB: "MAILB", TypeMAILA: "MAILA", TypeANY: "ANY", TypeURI: "URI", TypeCAA: "CAA",
 	TypeAVC: "AVC", TypeDOA: "DOA", TypeAMTRELAY: "AMTRELAY", TypeRESINFO: "RESINFO",
 	TypeWALLET: "WALLET", TypeCLA: "CLA", TypeIPN: "IPN",
@@ -156,12 +158,15 @@ var rcodeNames = [...]string{
 	22: "BADTRUNC", 23: "BADCOOKIE",
 }
 
-// Option codes of EDNS (registry "DNS EDNS0 Option Codes (OPT)").
+// Option codes of EDNS (registry "DNS EDNS0 Option Codes (OPT)"). Two stand far away from the
+// others: optionName knows them.
 var optionNames = [...]string{
 	1: "LLQ", 2: "UL", 3: "NSID", 5: "DAU", 6: "DHU", 7: "N3U", 8: "ECS", 9: "EXPIRE",
 	10: "COOKIE", 11: "KEEPALIVE", 12: "PADDING", 13: "CHAIN", 14: "KEY-TAG", 15: "EDE",
 	16: "CLIENT-TAG", 17: "SERVER-TAG", 18: "REPORT-CHANNEL", 19: "ZONEVERSION",
-	20: "MQTYPE-QUERY", 21: "MQTYPE-RESPONSE",
+	20: "MQTYPE-QUERY", 21: "MQTYPE-RESPONSE", 22: "EDE-EXTRA-TEXT-LANGUAGE",
+	23: "FILTERING-CONTACT", 24: "FILTERING-ORGANIZATION", 25: "FILTERING-DB",
+	26: "STRUCTURED-DNS-ERROR",
 }
 
 // Info codes of extended DNS errors (RFC 8914, section 5.2, and what was registered since).
@@ -235,11 +240,19 @@ func rcodeName(rcode uint16) string {
 
 // AppendOption appends the mnemonic of an EDNS option code, OPT65001 for one without.
 func AppendOption(dst []byte, code uint16) []byte {
-	name := ""
-	if int(code) < len(optionNames) {
-		name = optionNames[code]
+	return appendNamed(dst, optionName(code), "OPT", code)
+}
+
+func optionName(code uint16) string {
+	switch {
+	case int(code) < len(optionNames):
+		return optionNames[code]
+	case code == 20292:
+		return "UMBRELLA-IDENT"
+	case code == 26946:
+		return "DEVICEID"
 	}
-	return appendNamed(dst, name, "OPT", code)
+	return ""
 }
 
 // EDEName returns what an info code of an extended DNS error means, in the words of the registry,

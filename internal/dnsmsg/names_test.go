@@ -19,7 +19,8 @@ func TestNumbersWithAndWithoutMnemonicsAreWritten(t *testing.T) {
 		number uint16
 		want   string
 	}{
-		{"type", 0, "TYPE0"}, {"type", 1, "A"}, {"type", 54, "TYPE54"}, {"type", 255, "ANY"},
+		{"type", 0, "TYPE0"}, {"type", 1, "A"}, {"type", 54, "TYPE54"},
+		{"type", 69, "UNECE"}, {"type", 70, "ISO"}, {"type", 71, "TYPE71"}, {"type", 255, "ANY"},
 		{"type", 264, "IPN"}, {"type", 265, "TYPE265"}, {"type", 32767, "TYPE32767"},
 		{"type", 32768, "TA"}, {"type", 32769, "DLV"}, {"type", 65534, "TYPE65534"},
 		{"class", 0, "CLASS0"}, {"class", 1, "IN"}, {"class", 2, "CLASS2"}, {"class", 3, "CH"},
@@ -28,7 +29,11 @@ func TestNumbersWithAndWithoutMnemonicsAreWritten(t *testing.T) {
 		{"rcode", 0, "NOERROR"}, {"rcode", 3, "NXDOMAIN"}, {"rcode", 11, "DSOTYPENI"},
 		{"rcode", 12, "RCODE12"}, {"rcode", 16, "BADVERS"}, {"rcode", 23, "BADCOOKIE"},
 		{"rcode", 24, "RCODE24"}, {"rcode", 4095, "RCODE4095"},
-		{"option", 4, "OPT4"}, {"option", 8, "ECS"}, {"option", 65001, "OPT65001"},
+		{"option", 4, "OPT4"}, {"option", 8, "ECS"}, {"option", 22, "EDE-EXTRA-TEXT-LANGUAGE"},
+		{"option", 23, "FILTERING-CONTACT"}, {"option", 24, "FILTERING-ORGANIZATION"},
+		{"option", 25, "FILTERING-DB"}, {"option", 26, "STRUCTURED-DNS-ERROR"},
+		{"option", 27, "OPT27"}, {"option", 20292, "UMBRELLA-IDENT"}, {"option", 26946, "DEVICEID"},
+		{"option", 65001, "OPT65001"},
 	} {
 		got := string(appenders[tt.kind]([]byte("- "), tt.number))
 		if diff := cmp.Diff("- "+tt.want, got); diff != "" {

@@ -26,10 +26,8 @@ func TestThePageOfDecodingNamesAllThatHasAName(t *testing.T) {
 		if name := TypeName(uint16(n)); name != "" {
 			has(fmt.Sprintf("`%s` %d", name, n))
 		}
-	}
-	for code, name := range optionNames {
-		if name != "" {
-			has(fmt.Sprintf("`%s` %d", name, code))
+		if name := optionName(uint16(n)); name != "" {
+			has(fmt.Sprintf("`%s` %d", name, n))
 		}
 	}
 	for opcode, name := range opcodeNames {

@@ -23,7 +23,7 @@ import "encoding/binary"
 //	c C r d     mnemonics: certificate type, algorithm, TSIG error, DSYNC scheme
 //
 // A type without a layout, without an appender in cursor.odd and without a fast path has no
-// presentation format of its own: NULL, OPT, UINFO, UID, GID, UNSPEC.
+// presentation format of its own: NULL, OPT, UNECE, ISO, UINFO, UID, GID, UNSPEC.
 var layouts = [...]string{
 	TypeAAAA: "A", TypeMD: "n", TypeMF: "n", TypeMB: "n", TypeMG: "n", TypeMR: "n",
 	TypeSOA: "nn44444", TypeHINFO: "ss", TypeMINFO: "nn", TypeMX: "2n", TypeTXT: "S",

@@ -5,7 +5,7 @@ package dnsmsg
 import "encoding/binary"
 
 // Keys of service parameters (registry "Service Parameter Keys (SvcParamKeys)": RFC 9460,
-// section 14.3.2; RFC 9461; RFC 9540; RFC 9953).
+// section 14.3.2; RFC 9461; RFC 9540; RFC 9953; draft-ietf-intarea-proxy-config).
 const (
 	keyMandatory     = 0
 	keyALPN          = 1
@@ -18,13 +18,14 @@ const (
 	keyOHTTP         = 8
 	keyTLSGroups     = 9
 	keyDoCPath       = 10
+	keyPvD           = 11
 )
 
 var keyNames = [...]string{
 	keyMandatory: "mandatory", keyALPN: "alpn", keyNoDefaultALPN: "no-default-alpn",
 	keyPort: "port", keyIPv4Hint: "ipv4hint", keyECH: "ech", keyIPv6Hint: "ipv6hint",
 	keyDoHPath: "dohpath", keyOHTTP: "ohttp", keyTLSGroups: "tls-supported-groups",
-	keyDoCPath: "docpath",
+	keyDoCPath: "docpath", keyPvD: "pvd",
 }
 
 // svcb appends the data of SVCB and HTTPS: priority, target and parameters, whose keys ascend
@@ -62,7 +63,7 @@ func appendParam(dst []byte, key uint16, value []byte) (text []byte, ok bool) {
 	dst = appendKey(dst, key)
 	if len(value) == 0 {
 		empty := key == keyNoDefaultALPN || key == keyOHTTP || key == keyDoCPath ||
-			int(key) >= len(keyNames)
+			key == keyPvD || int(key) >= len(keyNames)
 		return dst, empty
 	}
 	dst = append(dst, '=')
@@ -72,7 +73,7 @@ func appendParam(dst []byte, key uint16, value []byte) (text []byte, ok bool) {
 		return dst, ok && ascend(value)
 	case keyALPN:
 		return appendStrings(dst, value, 1)
-	case keyNoDefaultALPN, keyOHTTP:
+	case keyNoDefaultALPN, keyOHTTP, keyPvD:
 		return dst, false
 	case keyPort:
 		if len(value) != 2 {

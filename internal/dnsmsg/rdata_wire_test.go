@@ -88,6 +88,7 @@ var wireData = []struct {
 		"1 . tls-supported-groups=29,23"},
 	{"path of DNS over CoAP (dig: key10)", TypeSVCB, ClassIN, "0001 00 000a 0005 03646e73 00",
 		`1 . docpath="dns,"`},
+	{"configuration of a proxy (dig: key11)", TypeHTTPS, ClassIN, "0001 00 000b 0000", "1 . pvd"},
 	{"dig: mandatory key without a name", TypeSVCB, ClassIN, "0001 00 0000 0004 0001 0100",
 		"1 . mandatory=alpn,key256"},
 	{"dig: an alias may have parameters", TypeHTTPS, ClassIN, "0000 00 0003 0002 01bb",
@@ -104,6 +105,7 @@ var wireData = []struct {
 	{"dig: null", TypeNULL, ClassIN, "0102", `\# 2 0102`},
 	{"dig: UINFO", TypeUINFO, ClassIN, "0102", `\# 2 0102`},
 	{"OPT", TypeOPT, ClassIN, "000a0000", `\# 4 000A0000`},
+	{"UNECE", TypeUNECE, ClassIN, "023230 03363430 03483138", `\# 11 0232300336343003483138`},
 	{"NXNAME", TypeNXNAME, ClassIN, "", `\# 0`},
 	{"nothing, as in an update that deletes", TypeA, ClassANY, "", `\# 0`},
 	{"names may point into the message", TypeMX, ClassIN, "000a 026d78 c012", "10 mx.example."},
@@ -170,6 +172,8 @@ var wireData = []struct {
 		`\# 9 000100000100020268`},
 	{"a value of a key that has none", TypeSVCB, ClassIN, "0001 00 0002 0001 00",
 		`\# 8 0001000002000100`},
+	{"a value of pvd, which has none", TypeSVCB, ClassIN, "0001 00 000b 0001 00",
+		`\# 8 000100000B000100`},
 	{"half a mandatory key", TypeSVCB, ClassIN, "0001 00 0000 0001 00", `\# 8 0001000000000100`},
 	{"mandatory keys that do not ascend", TypeSVCB, ClassIN, "0001 00 0000 0004 00040001",
 		`\# 11 0001000000000400040001`},
@@ -208,7 +212,7 @@ func TestEveryTypeWithAFormatIsInATable(t *testing.T) {
 	formless := map[uint16]bool{
 		TypeNULL: true, TypeOPT: true, TypeUINFO: true, TypeUID: true, TypeGID: true,
 		TypeUNSPEC: true, TypeNXNAME: true, TypeIXFR: true, TypeAXFR: true, TypeMAILB: true,
-		TypeMAILA: true, TypeANY: true,
+		TypeMAILA: true, TypeANY: true, TypeUNECE: true, TypeISO: true,
 	}
 	for rrtype := range uint16(65535) {
 		if want := TypeName(rrtype) != "" && !formless[rrtype]; seen[rrtype] != want {
