@@ -50,7 +50,7 @@ func checkCommand() *cobra.Command {
 		if o.listen <= 0 || o.timeout <= 0 {
 			return usageError{errors.New("dnsluice check: --listen and --timeout must be above 0")}
 		}
-		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Runnable)
+		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Runnable, enough)
 		return o.check(c.Context(), loaded, err, c.OutOrStdout())
 	}
 	return c

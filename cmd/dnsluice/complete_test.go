@@ -62,6 +62,9 @@ func TestTheShellIsToldWhatMayFollow(t *testing.T) {
 
 func TestWhatIsNoCommandIsToldWithTheNearest(t *testing.T) {
 	for _, test := range []struct{ line, says string }{
+		{"read", "dnsluice read: it needs a capture file, or - for standard input\n"},
+		{"spool ls", "dnsluice spool ls: it needs the directory of a spool\n"},
+		{"spool cat a b", "dnsluice spool cat: it takes one argument, the directory of a spool, and got 2\n"},
 		{"rnu", `there is no command "rnu"; did you mean run?`},
 		{"zzzzzz", `there is no command "zzzzzz"` + "\n"},
 		{"spool chek", `there is no command "chek"; did you mean check?`},

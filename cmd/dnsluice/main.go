@@ -139,6 +139,26 @@ func noArgs(c *cobra.Command, args []string) error {
 	return fmt.Errorf("there is no command %q", args[0])
 }
 
+// oneArg is the check of a command that takes one argument, and someArgs of one that takes any number
+// of them but none; what says what it is.
+func oneArg(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) > 1 {
+			return fmt.Errorf("it takes one argument, %s, and got %d", what, len(args))
+		}
+		return someArgs(what)(nil, args)
+	}
+}
+
+func someArgs(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return fmt.Errorf("it needs %s", what)
+		}
+		return nil
+	}
+}
+
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",

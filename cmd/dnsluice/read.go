@@ -29,7 +29,7 @@ func readCommand() *cobra.Command {
 			"and print their records on standard output, one JSON object a line, in the order of the\n" +
 			"packets.",
 		Example: "  dnsluice read capture.pcap\n  tcpdump -w - port 53 | dnsluice read -",
-		Args:    usageArgs(cobra.MinimumNArgs(1)),
+		Args:    usageArgs(someArgs("a capture file, or - for standard input")),
 	}
 	config.Bind(c.Flags(), "sensor", "capture.ports", "capture.tunnels", "match.emit", "encode.format")
 	// There is nothing to choose. It stays, so that who asks for another format is told.

@@ -49,7 +49,7 @@ func runCommand() *cobra.Command {
 	}
 	config.Bind(c.Flags())
 	c.RunE = func(c *cobra.Command, _ []string) error {
-		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Runnable)
+		loaded, err := config.Load(c.Flags(), os.Environ(), config.ReadFile, config.Config.Runnable, enough)
 		if err != nil {
 			return err
 		}
@@ -92,11 +92,6 @@ func run(ctx context.Context, loaded *config.Loaded, stderr *logging.Writer) err
 		return err
 	}
 	settings.Deliver.Cluster = cluster
-	if len(cfg.Capture.Read) > 0 && loaded.Origin("deliver.heartbeat") == config.FromDefault {
-		// A run over files ends, and says by its exit status how it went; its topic has a record
-		// for each message and no more.
-		settings.Heartbeat = 0
-	}
 	if settings.Deliver.Spool, err = spoolOf(cfg, log); err != nil {
 		return err
 	}

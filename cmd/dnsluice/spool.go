@@ -52,7 +52,7 @@ func spoolCommand() *cobra.Command {
 	list := &cobra.Command{
 		Use:   "ls DIR",
 		Short: "List the segments: frames, records, bytes, and how many are settled",
-		Args:  usageArgs(cobra.ExactArgs(1)),
+		Args:  usageArgs(oneArg("the directory of a spool")),
 		RunE:  func(c *cobra.Command, args []string) error { return spoolList(c.OutOrStdout(), args[0]) },
 	}
 	cat := &cobra.Command{
@@ -61,7 +61,7 @@ func spoolCommand() *cobra.Command {
 		Long: "Print the values of the records that wait, oldest first, one a line. A value that is not one\n" +
 			`line of text is printed as {"base64":"..."}; dnsluice verify --file reads both.` + "\n" +
 			"What is damaged is told on standard error, and the exit status is 1 then.",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Args: usageArgs(oneArg("the directory of a spool")),
 	}
 	all := cat.Flags().Bool("all", false, "Print what is settled and not deleted yet, too.")
 	cat.RunE = func(c *cobra.Command, args []string) error {
@@ -74,7 +74,7 @@ func spoolCommand() *cobra.Command {
 			"not as it was written is one line with the file and the offset; the exit status is 1 then.\n" +
 			"Behind the last whole frame of a sensor that runs now, or that was killed, there may be the\n" +
 			"beginning of another: that is told as well.",
-		Args: usageArgs(cobra.ExactArgs(1)),
+		Args: usageArgs(oneArg("the directory of a spool")),
 		RunE: func(c *cobra.Command, args []string) error { return spoolCheck(c.OutOrStdout(), args[0]) },
 	}
 	c.AddCommand(list, cat, check)

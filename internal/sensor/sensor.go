@@ -265,12 +265,31 @@ func lanesFor(cfg Config) int {
 		return 1
 	}
 	for cfg.Lanes = runtime.GOMAXPROCS(0); cfg.Lanes > 1; cfg.Lanes-- {
-		all := cfg.Lanes*len(cfg.Interfaces) + len(cfg.DNSTap)
-		if _, bytes := least(cfg, all); bytes <= cfg.Memory {
+		if _, bytes := least(cfg, cfg.laneCount()); bytes <= cfg.Memory {
 			break
 		}
 	}
 	return cfg.Lanes
+}
+
+// laneCount returns how many lanes inputs makes.
+func (cfg Config) laneCount() int {
+	if len(cfg.Files) > 0 && !cfg.live() {
+		return min(cfg.Lanes, len(cfg.Files))
+	}
+	return cfg.Lanes*len(cfg.Interfaces) + len(cfg.DNSTap) + len(cfg.Sources)
+}
+
+// Least returns how many lanes a sensor of cfg has, and the memory that New wants for it at the
+// least. Of cfg.Deliver.Spool only whether it is nil matters.
+func Least(cfg Config) (lanes, bytes int) {
+	cfg.Deliver.Keyed = cfg.Key != NoKey
+	if cfg.Lanes == 0 {
+		cfg.Lanes = lanesFor(cfg)
+	}
+	lanes = max(1, cfg.laneCount())
+	_, bytes = least(cfg, lanes)
+	return lanes, bytes
 }
 
 // least returns how many batches so many lanes need at the least, and the memory for all.

@@ -49,8 +49,7 @@ const (
 	minBatch = 600_000 // room for the largest record
 	maxBatch = 64 << 20
 
-	minMemory  = 16 << 20
-	minBatches = 8 // that memory holds: less stops lanes, which all have one open
+	maxMemory = 1 << 40 // each batch that it holds is a turn of a loop at the start
 
 	maxInterface = 15  // IFNAMSIZ without its final zero (linux/if.h)
 	maxSensor    = 255 // it stands in every record
@@ -277,13 +276,8 @@ func (c Config) checkMode(m *Mistakes) {
 
 func (c Config) checkOps(m *Mistakes) {
 	o := c.Ops
-	switch {
-	case o.Memory < minMemory:
-		m.add("ops.memory", "%s is too little; use %s or more", o.Memory, Size(minMemory))
-	case c.Deliver.BatchSize <= maxBatch && o.Memory < minBatches*c.Deliver.BatchSize:
-		m.add("ops.memory", "%s has no room for %d batches of %s; use %s or more, "+
-			"or a smaller deliver.batch_size", o.Memory, minBatches, c.Deliver.BatchSize,
-			minBatches*c.Deliver.BatchSize)
+	if o.Memory > maxMemory { // what is too little depends on lanes and more; a run says it
+		m.add("ops.memory", "%s is more than a sensor can use; use %s or less", o.Memory, Size(maxMemory))
 	}
 	if o.HTTP != Off && !isAddress(o.HTTP) {
 		m.add("ops.http", "%q is not host:port; use 127.0.0.1:9953, or off", o.HTTP)

@@ -156,11 +156,8 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 			`spool.fsync: "often" is not known; use interval, always, never`},
 		{"segments too small", func(c *Config) { c.Spool.Segment = 0 },
 			"spool.segment: 0 is not from 64KiB to 4GiB"},
-		{"too little memory", func(c *Config) { c.Ops.Memory = 0 },
-			"ops.memory: 0 is too little; use 16MiB or more"},
-		{"memory for too few batches", func(c *Config) { c.Deliver.BatchSize = 20e6 },
-			"ops.memory: 96MiB has no room for 8 batches of 20MB; use 160MB or more, " +
-				"or a smaller deliver.batch_size"},
+		{"memory that no machine has", func(c *Config) { c.Ops.Memory = 1<<40 + 1 },
+			"ops.memory: 1099511627777B is more than a sensor can use; use 1024GiB or less"},
 		{"an address without a port", func(c *Config) { c.Ops.HTTP = "localhost" },
 			`ops.http: "localhost" is not host:port; use 127.0.0.1:9953, or off`},
 		{"an address with a port too large", func(c *Config) { c.Ops.HTTP = ":65536" },

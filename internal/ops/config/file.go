@@ -36,7 +36,7 @@ func (l *loader) file(path string, readFile func(string) ([]byte, error)) bool {
 		l.mistake(path, "", "more than one YAML document; one is enough")
 		return false
 	}
-	f := fileReader{loader: l, path: path}
+	f := fileReader{loader: l, path: path, first: map[string]int{}}
 	if root := f.resolve(document.Content[0]); !isNull(root) {
 		f.mapping("", root)
 	}
@@ -46,7 +46,8 @@ func (l *loader) file(path string, readFile func(string) ([]byte, error)) bool {
 // fileReader walks one file.
 type fileReader struct {
 	*loader
-	path string
+	path  string
+	first map[string]int // the line of each key, which may stand in its section or with a dot
 }
 
 func (f fileReader) at(n *yaml.Node) string { return f.path + ":" + strconv.Itoa(n.Line) }
@@ -68,15 +69,14 @@ func (f fileReader) mapping(section string, n *yaml.Node) {
 		f.mistake(f.at(n), section, "want keys and their values, not %s", describe(n))
 		return
 	}
-	first := map[string]int{} // the line of each key
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		name, v := n.Content[i], f.resolve(n.Content[i+1])
 		key := strings.TrimPrefix(section+"."+name.Value, ".")
-		if line, ok := first[key]; ok {
+		if line, ok := f.first[key]; ok {
 			f.mistake(f.at(name), key, "is given twice, first in line %d", line)
 			continue
 		}
-		first[key] = name.Line
+		f.first[key] = name.Line
 		o, isOption := f.option(key)
 		_, isSection := sections[key]
 		switch {

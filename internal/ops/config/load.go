@@ -116,6 +116,7 @@ func Load(fs *pflag.FlagSet, environ []string, readFile func(string) ([]byte, er
 	}
 	l.flags(fs)
 	l.implyTLS()
+	l.implyHeartbeat()
 	for _, check := range checks {
 		l.check(check)
 	}
@@ -123,6 +124,14 @@ func Load(fs *pflag.FlagSet, environ []string, readFile func(string) ([]byte, er
 		return nil, err
 	}
 	return l.out, nil
+}
+
+// implyHeartbeat leaves heartbeats out of a run over files unless they were asked for: it ends, and
+// says by its exit status how it went, and its topic has a record for each message and no more.
+func (l *loader) implyHeartbeat() {
+	if len(l.out.Capture.Read) > 0 && l.out.Origin("deliver.heartbeat") == FromDefault {
+		l.out.Deliver.Heartbeat = 0
+	}
 }
 
 // filePath returns the file to read, or nothing.

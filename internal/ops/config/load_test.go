@@ -403,6 +403,8 @@ func TestMistakesInTheFileNameLineAndKey(t *testing.T) {
 			"config: dnsluice.yaml:2: ops.capture: is not known; did you mean capture?"},
 		{"a key given twice", "sensor: a\nops: {}\nsensor: b\n",
 			"config: dnsluice.yaml:3: sensor: is given twice, first in line 1"},
+		{"a key given in its section and with a dot", "ops: {http: off}\nops.http: :1\n",
+			"config: dnsluice.yaml:2: ops.http: is given twice, first in line 1"},
 		{"a number for a text", "deliver:\n  topic: 53\n",
 			`config: dnsluice.yaml:2: deliver.topic: want text, not the number "53"; ` +
 				`put it in quotes: "53"`},
@@ -491,13 +493,13 @@ func TestAllMistakesComeAtOnceEachWithItsPlace(t *testing.T) {
 	_, err := given{
 		file: "sensr: a\ndeliver:\n  topic: 1\n  linger: 2h\n",
 		env:  []string{"DNSLUICE_OPS_PPROF=maybe", "DNSLUICE_OPS_LOG_LEVEL=loud"},
-		args: []string{"--memory", "1MiB"},
+		args: []string{"--memory", "2000GiB"},
 	}.load(t, Config.Runnable)
 	want := `config: dnsluice.yaml:1: sensr: is not known; did you mean sensor?
 config: dnsluice.yaml:3: deliver.topic: want text, not the number "1"; put it in quotes: "1"
 config: DNSLUICE_OPS_PPROF: ops.pprof: "maybe" is not true or false
 config: dnsluice.yaml:4: deliver.linger: 2h is not from 0s to 1m
-config: --memory: ops.memory: 1MiB is too little; use 16MiB or more
+config: --memory: ops.memory: 2000GiB is more than a sensor can use; use 1024GiB or less
 config: DNSLUICE_OPS_LOG_LEVEL: ops.log_level: "loud" is not known; use debug, info, warn, error
 config: capture.interfaces: nothing to capture; give an interface (--interface eth0), ` +
 		`a file (--read dns.pcap) or a socket (--dnstap unix:///run/dnsluice.sock)
@@ -538,5 +540,22 @@ func TestAFileThatIsNoConfigurationIsNotReadToItsEnd(t *testing.T) {
 	}
 	if _, err := ReadFile(name); err == nil || !strings.Contains(err.Error(), "is it the right file?") {
 		t.Errorf("says %v", err)
+	}
+}
+
+func TestARunOverFilesHasNoHeartbeatsUnlessAskedFor(t *testing.T) {
+	for _, c := range []struct {
+		args []string
+		env  []string
+		want time.Duration
+	}{
+		{[]string{"--interface=eth0"}, nil, 10 * time.Second},
+		{[]string{"--read=a.pcap"}, nil, 0},
+		{[]string{"--read=a.pcap"}, []string{"DNSLUICE_DELIVER_HEARTBEAT=10s"}, 10 * time.Second},
+	} {
+		got, err := given{args: c.args, env: c.env}.load(t)
+		if err != nil || got.Deliver.Heartbeat != c.want {
+			t.Errorf("%v %v: %v, %v", c.args, c.env, got, err)
+		}
 	}
 }
