@@ -13,8 +13,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/dnsluice/dnsluice/internal/dnsmsg"
-	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/schema"
 )
 
@@ -81,26 +79,6 @@ func TestWrongUsageIsStatusTwo(t *testing.T) {
 				t.Errorf("on standard output: %s", r.stdout)
 			}
 		})
-	}
-}
-
-// The configuration knows the words of the stages, and imports none of these.
-func TestTheTunnelsOfTheConfigurationAreThoseOfTheDecoder(t *testing.T) {
-	validate := func(name string) error {
-		c := config.Default()
-		c.Sensor, c.Capture.Tunnels = "ns1", []string{name}
-		return c.Validate()
-	}
-	names := []string{"all", "ip", "erspan", "nonesuch", ""}
-	for kind := range dnsmsg.NumTunnels {
-		names = append(names, dnsmsg.Tunnel(kind).String())
-	}
-	_, known, _ := strings.Cut(validate("nonesuch").Error(), "; use ")
-	for _, name := range append(names, strings.Split(known, ", ")...) {
-		_, err := dnsmsg.ParseTunnels([]string{name})
-		if mistake := validate(name); (err == nil) != (mistake == nil) {
-			t.Errorf("%q: the decoder says %v, the configuration %v", name, err, mistake)
-		}
 	}
 }
 

@@ -28,16 +28,22 @@ func openSpool(c config.Spool, log *slog.Logger) (deliver.Spool, error) {
 	if c.Dir == "" {
 		return nil, nil
 	}
-	policy, err := spool.ParseSync(c.Fsync)
+	cfg, err := spoolConfig(c)
 	if err != nil {
 		return nil, err
 	}
-	s, err := spool.Open(spool.Config{Dir: c.Dir, MaxBytes: int64(c.Max), MinFree: int64(c.MinFree),
-		MaxAge: c.MaxAge, Sync: policy, Segment: int64(c.Segment)}, log)
+	s, err := spool.Open(cfg, log)
 	if err != nil {
 		return nil, err // and not a nil *spool.Spool, which would be a deliver.Spool
 	}
 	return s, nil
+}
+
+// spoolConfig returns what the spool needs.
+func spoolConfig(c config.Spool) (spool.Config, error) {
+	policy, err := spool.ParseSync(c.Fsync)
+	return spool.Config{Dir: c.Dir, MaxBytes: int64(c.Max), MinFree: int64(c.MinFree),
+		MaxAge: c.MaxAge, Sync: policy, Segment: int64(c.Segment)}, err
 }
 
 func spoolCommand() *cobra.Command {
