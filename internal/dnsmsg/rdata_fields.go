@@ -4,6 +4,7 @@ package dnsmsg
 
 import (
 	"encoding/base32"
+	"iter"
 	"time"
 )
 
@@ -125,20 +126,28 @@ func (d *cursor) bitmap(dst []byte) []byte {
 			return dst
 		}
 		after = window
-		for i, b := range bytes {
-			for bit := 0; b != 0; bit, b = bit+1, b<<1 {
-				if b&0x80 == 0 {
-					continue
-				}
-				if !first {
-					dst = append(dst, ' ')
-				}
-				first = false
-				dst = AppendType(dst, uint16(window<<8|i<<3|bit))
+		for bit := range setBits(bytes) {
+			if !first {
+				dst = append(dst, ' ')
 			}
+			first = false
+			dst = AppendType(dst, uint16(window<<8|bit))
 		}
 	}
 	return dst
+}
+
+// setBits gives the numbers of the bits that are set, from 0, the highest of the first byte.
+func setBits(bytes []byte) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i, b := range bytes {
+			for bit := i << 3; b != 0; bit, b = bit+1, b<<1 {
+				if b&0x80 != 0 && !yield(bit) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // mnemonic appends the fields that are numbers with names of their own.

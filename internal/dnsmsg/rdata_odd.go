@@ -251,12 +251,8 @@ func (d *cursor) wks(dst []byte) []byte {
 		d.bad = true
 		return dst
 	}
-	for i, b := range ports {
-		for bit := 0; b != 0; bit, b = bit+1, b<<1 {
-			if b&0x80 != 0 {
-				dst = AppendUint(append(dst, ' '), uint64(i<<3|bit))
-			}
-		}
+	for port := range setBits(ports) {
+		dst = AppendUint(append(dst, ' '), uint64(port))
 	}
 	return dst
 }
@@ -270,13 +266,9 @@ func (d *cursor) nxt(dst []byte) []byte {
 		d.bad = true
 		return dst
 	}
-	for i, b := range bytes {
-		for bit := 0; b != 0; bit, b = bit+1, b<<1 {
-			if b&0x80 != 0 {
-				t := uint16(i<<3 | bit)
-				dst = appendNamed(append(dst, ' '), TypeName(t), "", t)
-			}
-		}
+	for bit := range setBits(bytes) {
+		t := uint16(bit)
+		dst = appendNamed(append(dst, ' '), TypeName(t), "", t)
 	}
 	return dst
 }
