@@ -104,7 +104,8 @@ func newRig(t testing.TB, cfg Config) *rig {
 	t.Helper()
 	r := &rig{t: t}
 	var err error
-	if r.Matcher, err = New(cfg, func(x *dnsmsg.Transaction) { r.got = append(r.got, say(x)) }); err != nil {
+	r.Matcher, err = New(cfg, wire.Parse, func(x *dnsmsg.Transaction) { r.got = append(r.got, say(x)) })
+	if err != nil {
 		t.Fatal(err)
 	}
 	return r

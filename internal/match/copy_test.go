@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"github.com/dnsluice/dnsluice/internal/decode/wire"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
@@ -47,7 +48,7 @@ func TestWhatWaitedIsWhatCame(t *testing.T) {
 				return s.build(t)
 			}
 			left := 0
-			m, err := New(DefaultConfig(), func(x *dnsmsg.Transaction) {
+			m, err := New(DefaultConfig(), wire.Parse, func(x *dnsmsg.Transaction) {
 				if x.Unpaired != dnsmsg.End || left > 0 {
 					return
 				}

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dnsluice/dnsluice/internal/decode/wire"
 	"github.com/dnsluice/dnsluice/internal/dnsmsg"
 )
 
@@ -58,7 +59,7 @@ func TestAFloodStaysWithinItsMemory(t *testing.T) {
 			}
 			var messages uint64
 			cfg := Config{Timeout: time.Hour, Memory: MinMemory}
-			m, err := New(cfg, func(x *dnsmsg.Transaction) {
+			m, err := New(cfg, wire.Parse, func(x *dnsmsg.Transaction) {
 				messages += x.Messages()
 			})
 			if err != nil {
@@ -96,7 +97,8 @@ func TestAFloodStaysWithinItsMemory(t *testing.T) {
 
 func TestTheOldestLeavesWhenMemoryIsFull(t *testing.T) {
 	var left []uint16
-	m, err := New(Config{Timeout: time.Hour, Memory: MinMemory}, func(x *dnsmsg.Transaction) {
+	cfg := Config{Timeout: time.Hour, Memory: MinMemory}
+	m, err := New(cfg, wire.Parse, func(x *dnsmsg.Transaction) {
 		if x.Kind != dnsmsg.KindQuery || x.Unpaired != dnsmsg.Full {
 			t.Errorf("%s", say(x))
 		}
@@ -156,7 +158,7 @@ func TestValidateSaysWhatCannotBe(t *testing.T) {
 			"match: memory: 1073741825 bytes are not from 1048576 to 1073741824"},
 	} {
 		got := ""
-		if _, err := New(c.cfg, nil); c.want != "" && err != nil {
+		if _, err := New(c.cfg, wire.Parse, nil); c.want != "" && err != nil {
 			got = err.Error()
 		} else if c.want == "" {
 			if err := c.cfg.Validate(); err != nil {
@@ -173,7 +175,8 @@ func TestNothingIsAllocated(t *testing.T) {
 	queries, responses := newFlooder(t, msg{edns: true}), newFlooder(t, msg{response: true, records: 4})
 	lone, large := newFlooder(t, msg{response: true, port: 9}), newFlooder(t, msg{records: 30})
 	tap := newFlooder(t, msg{tap: fullTap()})
-	m, err := New(Config{Timeout: time.Second, Memory: MinMemory}, func(*dnsmsg.Transaction) {})
+	cfg := Config{Timeout: time.Second, Memory: MinMemory}
+	m, err := New(cfg, wire.Parse, func(*dnsmsg.Transaction) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,7 @@ func BenchmarkMatch(b *testing.B) {
 	const ahead = 256
 	queries := newFlooder(b, msg{name: "www.mixed-Case.example", edns: true})
 	responses := newFlooder(b, msg{name: "www.mixed-Case.example", response: true, edns: true, records: 2})
-	m, err := New(DefaultConfig(), func(*dnsmsg.Transaction) {})
+	m, err := New(DefaultConfig(), wire.Parse, func(*dnsmsg.Transaction) {})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -223,7 +226,7 @@ func BenchmarkMatch(b *testing.B) {
 // BenchmarkUnanswered is the time of a query when memory is full.
 func BenchmarkUnanswered(b *testing.B) {
 	f := newFlooder(b, msg{name: "www.mixed-Case.example", edns: true})
-	m, err := New(DefaultConfig(), func(*dnsmsg.Transaction) {})
+	m, err := New(DefaultConfig(), wire.Parse, func(*dnsmsg.Transaction) {})
 	if err != nil {
 		b.Fatal(err)
 	}

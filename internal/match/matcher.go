@@ -18,6 +18,7 @@ const earlyShare = 8
 
 // Matcher joins the messages of one lane. Only the lane's goroutine may use it.
 type Matcher struct {
+	parse    func(*dnsmsg.Message)
 	emit     func(*dnsmsg.Transaction)
 	counters Counters
 	clock    clock
@@ -35,9 +36,11 @@ type Matcher struct {
 	scratch     []byte        // bytes of waited, or of what is about to wait
 }
 
-// New returns a Matcher that calls emit for each transaction, or the error of cfg.Validate. It
-// allocates all memory that cfg allows; the system gives it as it is used.
-func New(cfg Config, emit func(*dnsmsg.Transaction)) (*Matcher, error) {
+// New returns a Matcher that calls emit for each transaction, or the error of cfg.Validate. parse
+// fills in what the Wire of a message says, as it was when the message came. New allocates all
+// memory that cfg allows; the system gives it as it is used.
+func New(cfg Config, parse func(*dnsmsg.Message),
+	emit func(*dnsmsg.Transaction)) (*Matcher, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
 	}
@@ -47,6 +50,7 @@ func New(cfg Config, emit func(*dnsmsg.Transaction)) (*Matcher, error) {
 	wait := cfg.Timeout.Nanoseconds()
 	early := cfg.Memory / earlyShare
 	return &Matcher{
+		parse:   parse,
 		emit:    emit,
 		clock:   clock{step: wait},
 		keys:    cfg.Retries.keys,

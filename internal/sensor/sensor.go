@@ -22,6 +22,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/decode"
 	"github.com/dnsluice/dnsluice/internal/decode/defrag"
 	"github.com/dnsluice/dnsluice/internal/decode/tcpstream"
+	"github.com/dnsluice/dnsluice/internal/decode/wire"
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/encode"
 	"github.com/dnsluice/dnsluice/internal/match"
@@ -162,7 +163,7 @@ func newLane(cfg Config, number int, sources iter.Seq[capture.Source], out outle
 		return nil, err
 	}
 	if cfg.Match != nil {
-		if l.matcher, err = match.New(*cfg.Match, l.transaction); err != nil {
+		if l.matcher, err = match.New(*cfg.Match, wire.Parse, l.transaction); err != nil {
 			return nil, err
 		}
 		l.tally.matching = true
