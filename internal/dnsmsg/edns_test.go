@@ -85,6 +85,7 @@ var optionTexts = []struct {
 	{"an identifier with quotes", OptionNSID, "225c", `"\`},
 	{"an identifier in bytes", OptionNSID, "0a00ff", "0x0a00ff"},
 	{"an identifier that looks like bytes", OptionNSID, "30786666", "0x30786666"},
+	{"an identifier that begins with 0", OptionNSID, "3066", "0f"},
 	{"a question for the identifier", OptionNSID, "", ""},
 	{"algorithms understood", OptionDAU, "080d0f", "8,13,15"},
 	{"hashes understood", OptionDHU, "02", "2"},

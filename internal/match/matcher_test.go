@@ -3,6 +3,7 @@
 package match
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -23,6 +24,7 @@ const (
 // TestEachCase gives messages in order, flushes, and wants transactions in order.
 func TestEachCase(t *testing.T) {
 	const left = " unpaired=end"
+	longest := strings.Repeat("x", 63)
 	tests := []struct {
 		name string
 		in   []msg
@@ -50,6 +52,9 @@ func TestEachCase(t *testing.T) {
 		{"a name that differs where letters are 32 apart",
 			[]msg{{name: "a@.example"}, {name: "a`.example", response: true}},
 			[]string{"response r0:a`.example", `query q0:a\@.example` + left}},
+		{"a name that differs behind the longest label",
+			[]msg{{name: longest + ".a"}, {name: longest + ".b", response: true}},
+			[]string{"response r0:" + longest + ".b", "query q0:" + longest + ".a" + left}},
 		{"a response just in time", []msg{{}, {at: 5*second - 1, response: true}},
 			[]string{"transaction q0:a.example r0:a.example 4.999999999s"}},
 		{"a late response", []msg{{}, {at: 5 * second, response: true}},
