@@ -16,9 +16,10 @@ func TestARetryOnAnotherLaneIsLinked(t *testing.T) {
 	cfg := DefaultConfig()
 	cfg.Retries = NewRetries()
 	udp, tcp, stranger := newRig(t, cfg), newRig(t, cfg), newRig(t, DefaultConfig())
-	udp.take(msg{id: 5}, msg{id: 5, response: true, flags: dnsmsg.FlagTC})
+	udp.take(msg{id: 5, at: second}, msg{id: 5, at: second, response: true, flags: dnsmsg.FlagTC})
 	for _, r := range []*rig{stranger, tcp} {
-		r.take(msg{id: 6, at: ms, transport: dnsmsg.TCP}, msg{id: 6, at: ms, transport: dnsmsg.TCP, response: true})
+		r.take(msg{id: 6, at: second + ms, transport: dnsmsg.TCP},
+			msg{id: 6, at: second + ms, transport: dnsmsg.TCP, response: true})
 	}
 	got := append(stranger.end(), tcp.end()...)
 	want := []string{"transaction q6:a.example r6:a.example 0s",
