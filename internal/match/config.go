@@ -20,10 +20,10 @@ type Config struct {
 // The limits of Config. The least memory holds a message of any length and a few hundred of the
 // usual.
 const (
-	MinTimeout = 10 * time.Millisecond
-	MaxTimeout = time.Hour
-	MinMemory  = 1 << 20
-	MaxMemory  = 1 << 30
+	minTimeout = 10 * time.Millisecond
+	maxTimeout = time.Hour
+	minMemory  = 1 << 20
+	maxMemory  = 1 << 30
 )
 
 // DefaultConfig waits as long as the resolver of the C library does (resolv.conf(5), timeout).
@@ -31,11 +31,11 @@ func DefaultConfig() Config { return Config{Timeout: 5 * time.Second, Memory: 4 
 
 // Validate returns an error that says which value cannot be used, or nil.
 func (c Config) Validate() error {
-	if c.Timeout < MinTimeout || c.Timeout > MaxTimeout {
-		return fmt.Errorf("match: timeout: %s is not from %s to %s", c.Timeout, MinTimeout, MaxTimeout)
+	if c.Timeout < minTimeout || c.Timeout > maxTimeout {
+		return fmt.Errorf("match: timeout: %s is not from %s to %s", c.Timeout, minTimeout, maxTimeout)
 	}
-	if c.Memory < MinMemory || c.Memory > MaxMemory {
-		return fmt.Errorf("match: memory: %d bytes are not from %d to %d", c.Memory, MinMemory, MaxMemory)
+	if c.Memory < minMemory || c.Memory > maxMemory {
+		return fmt.Errorf("match: memory: %d bytes are not from %d to %d", c.Memory, minMemory, maxMemory)
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func TestAFloodStaysWithinItsMemory(t *testing.T) {
 				flood /= 10
 			}
 			var messages uint64
-			cfg := Config{Timeout: time.Hour, Memory: MinMemory}
+			cfg := Config{Timeout: time.Hour, Memory: minMemory}
 			m, err := New(cfg, wire.Parse, func(x *dnsmsg.Transaction) {
 				messages += x.Messages()
 			})
@@ -97,7 +97,7 @@ func TestAFloodStaysWithinItsMemory(t *testing.T) {
 
 func TestTheOldestLeavesWhenMemoryIsFull(t *testing.T) {
 	var left []uint16
-	cfg := Config{Timeout: time.Hour, Memory: MinMemory}
+	cfg := Config{Timeout: time.Hour, Memory: minMemory}
 	m, err := New(cfg, wire.Parse, func(x *dnsmsg.Transaction) {
 		if x.Kind != dnsmsg.KindQuery || x.Unpaired != dnsmsg.Full {
 			t.Errorf("%s", say(x))
@@ -128,9 +128,9 @@ func TestTheOldestLeavesWhenMemoryIsFull(t *testing.T) {
 }
 
 func TestWhatIsLargerThanAllMemoryPassesThrough(t *testing.T) {
-	r := newRig(t, Config{Timeout: time.Second, Memory: MinMemory})
+	r := newRig(t, Config{Timeout: time.Second, Memory: minMemory})
 	r.take(msg{id: 1})
-	huge := &dnsmsg.DNSTap{Type: 5, Extra: make([]byte, MinMemory)}
+	huge := &dnsmsg.DNSTap{Type: 5, Extra: make([]byte, minMemory)}
 	r.take(msg{id: 2, tap: huge}, msg{id: 3, response: true, tap: huge})
 	// 64 KB are more than the part of the memory for responses.
 	r.take(msg{id: 4, response: true, records: 4080}, msg{id: 1, response: true})
@@ -148,13 +148,13 @@ func TestValidateSaysWhatCannotBe(t *testing.T) {
 		cfg  Config
 		want string
 	}{
-		{Config{Timeout: MinTimeout, Memory: MinMemory}, ""},
-		{Config{Timeout: MaxTimeout, Memory: MaxMemory}, ""},
-		{Config{Memory: MinMemory}, "match: timeout: 0s is not from 10ms to 1h0m0s"},
-		{Config{Timeout: MaxTimeout + 1, Memory: MinMemory},
+		{Config{Timeout: minTimeout, Memory: minMemory}, ""},
+		{Config{Timeout: maxTimeout, Memory: maxMemory}, ""},
+		{Config{Memory: minMemory}, "match: timeout: 0s is not from 10ms to 1h0m0s"},
+		{Config{Timeout: maxTimeout + 1, Memory: minMemory},
 			"match: timeout: 1h0m0.000000001s is not from 10ms to 1h0m0s"},
-		{Config{Timeout: MinTimeout}, "match: memory: 0 bytes are not from 1048576 to 1073741824"},
-		{Config{Timeout: MinTimeout, Memory: MaxMemory + 1},
+		{Config{Timeout: minTimeout}, "match: memory: 0 bytes are not from 1048576 to 1073741824"},
+		{Config{Timeout: minTimeout, Memory: maxMemory + 1},
 			"match: memory: 1073741825 bytes are not from 1048576 to 1073741824"},
 	} {
 		got := ""
@@ -175,7 +175,7 @@ func TestNothingIsAllocated(t *testing.T) {
 	queries, responses := newFlooder(t, msg{edns: true}), newFlooder(t, msg{response: true, records: 4})
 	lone, large := newFlooder(t, msg{response: true, port: 9}), newFlooder(t, msg{records: 30})
 	tap := newFlooder(t, msg{tap: fullTap()})
-	cfg := Config{Timeout: time.Second, Memory: MinMemory}
+	cfg := Config{Timeout: time.Second, Memory: minMemory}
 	m, err := New(cfg, wire.Parse, func(*dnsmsg.Transaction) {})
 	if err != nil {
 		t.Fatal(err)

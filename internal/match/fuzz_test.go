@@ -29,7 +29,7 @@ func FuzzMatch(f *testing.F) {
 	add(msg{response: true}, msg{}, msg{name: "-"}, msg{name: "-", response: true, fault: true})
 	add(msg{transport: dnsmsg.TCP}, msg{flags: dnsmsg.FlagTC, response: true}, msg{typ: typeMX})
 	var in *dnsmsg.Message
-	m, err := New(Config{Timeout: second, Memory: MinMemory}, wire.Parse, func(x *dnsmsg.Transaction) {
+	m, err := New(Config{Timeout: second, Memory: minMemory}, wire.Parse, func(x *dnsmsg.Transaction) {
 		for _, out := range []*dnsmsg.Message{x.Query, x.Response} {
 			if out != nil && out != in {
 				wanted := *out

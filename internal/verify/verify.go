@@ -121,17 +121,6 @@ func New(o Options) *Checker {
 // taken to be read whole.
 func (c *Checker) Expect(p Partition) { c.partition(p.Partition).Partition = p }
 
-// Seen returns how many records were taken so far.
-func (c *Checker) Seen() uint64 {
-	n := c.foreign
-	for _, r := range c.runs {
-		for _, l := range r.lanes {
-			n += l.records + l.duplicates
-		}
-	}
-	return n
-}
-
 // Add takes the value of one record. It does not keep it. Its only error is ErrMemory.
 func (c *Checker) Add(partition int32, offset int64, value []byte) error {
 	p := c.partition(partition)

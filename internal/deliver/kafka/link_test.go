@@ -290,7 +290,7 @@ func TestDescribe(t *testing.T) {
 
 func TestDescribeTellsRights(t *testing.T) {
 	sasl := func(c *Config) {
-		c.SASL = &SASL{Mechanism: Plain, User: "sensor", Password: FixedSecret("x")}
+		c.SASL = &SASL{Mechanism: Plain, User: "sensor", Password: fixed("x")}
 	}
 	may := func(op kmsg.ACLOperation) kfake.ACL {
 		return kfake.ACL{Resource: kmsg.ACLResourceTypeTopic, Name: topic, Operation: op,

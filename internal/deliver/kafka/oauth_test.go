@@ -78,7 +78,7 @@ func (i *issuer) set(change func()) {
 }
 
 func (i *issuer) config() OAuth {
-	return OAuth{TokenURL: i.URL + "/token", ClientID: "sensor", ClientSecret: FixedSecret("s:cret"),
+	return OAuth{TokenURL: i.URL + "/token", ClientID: "sensor", ClientSecret: fixed("s:cret"),
 		Scope: "kafka", CA: i.ca}
 }
 
@@ -144,7 +144,7 @@ func TestWhyThereIsNoToken(t *testing.T) {
 		change func(*OAuth)
 		words  string
 	}{
-		{"a wrong secret", func(o *OAuth) { o.ClientSecret = FixedSecret("hunter2") }, "401 Unauthorized: invalid_client"},
+		{"a wrong secret", func(o *OAuth) { o.ClientSecret = fixed("hunter2") }, "401 Unauthorized: invalid_client"},
 		{"an authority nobody knows", func(o *OAuth) { o.CA = "" }, "certificate"},
 		{"a file of authorities that is gone", func(o *OAuth) { o.CA += ".gone" }, "issuer.pem.gone"},
 		{"no such port", func(o *OAuth) { o.TokenURL = "https://127.0.0.1:1/token" }, "connection refused"},
@@ -169,7 +169,7 @@ func TestAnEndpointThatIsSilentIsNotWaitedForLong(t *testing.T) {
 	defer s.Close()
 	defer close(release)
 	ca := write(t, filepath.Join(t.TempDir(), "ca.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}))
-	o := OAuth{TokenURL: s.URL, ClientID: "x", ClientSecret: FixedSecret("y"), CA: ca}
+	o := OAuth{TokenURL: s.URL, ClientID: "x", ClientSecret: fixed("y"), CA: ca}
 	if _, err := newTokens(o, 100*time.Millisecond, time.Now).get(context.Background()); err == nil || !timedOut(err) {
 		t.Error(err)
 	}

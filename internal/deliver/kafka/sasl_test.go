@@ -71,6 +71,9 @@ func saying(words ...string) func(string) bool {
 	}
 }
 
+// fixed returns a secret that never changes.
+func fixed(text string) Secret { return func() (string, error) { return text, nil } }
+
 func TestMechanismsOfThePassword(t *testing.T) {
 	for _, mechanism := range []string{Plain, ScramSHA256, ScramSHA512} {
 		t.Run(mechanism, func(t *testing.T) {
@@ -86,7 +89,7 @@ func TestMechanismsOfThePassword(t *testing.T) {
 				"an empty one":   {"sensor", "", deliver.AuthFailed},
 				"no file for it": {"sensor", "file", deliver.AuthFailed},
 			} {
-				secret := FixedSecret(c.password)
+				secret := fixed(c.password)
 				if c.password == "file" {
 					secret = FileSecret(filepath.Join(t.TempDir(), "gone"))
 				}
@@ -120,7 +123,7 @@ func TestTheBrokersReasonIsInTheError(t *testing.T) {
 	g := &gatekeeper{admits: func(string) bool { return false }}
 	g.guard(k)
 	cl, err := New(Config{Brokers: k.ListenAddrs(), Topic: topic, RequestTimeout: never,
-		SASL: &SASL{Mechanism: Plain, User: "sensor", Password: FixedSecret("hunter2")}})
+		SASL: &SASL{Mechanism: Plain, User: "sensor", Password: fixed("hunter2")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +161,7 @@ func TestAPortWithoutSASLIsToldAsOne(t *testing.T) {
 		}
 	})
 	cl, err := New(Config{Brokers: k.ListenAddrs(), Topic: topic, RequestTimeout: never,
-		SASL: &SASL{Mechanism: Plain, User: "u", Password: FixedSecret("x")}})
+		SASL: &SASL{Mechanism: Plain, User: "u", Password: fixed("x")}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +174,7 @@ func TestAPortWithoutSASLIsToldAsOne(t *testing.T) {
 
 func TestAConfigurationDoesNotPrintItsSecrets(t *testing.T) {
 	cfg := Config{Brokers: []string{"b:1"}, Topic: topic, SASL: &SASL{Mechanism: Plain, User: "u",
-		Password: FixedSecret("hunter2"), OAuth: OAuth{ClientSecret: FixedSecret("hunter2")}}}
+		Password: fixed("hunter2"), OAuth: OAuth{ClientSecret: fixed("hunter2")}}}
 	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%x", "%q"} {
 		for _, what := range []any{cfg, *cfg.SASL, cfg.SASL.OAuth} {
 			if text := fmt.Sprintf(verb, what); strings.Contains(text, "hunter2") ||
@@ -197,7 +200,7 @@ func TestASecretIsReadEachTime(t *testing.T) {
 	if want := "first|second| third |an error|an error"; strings.Join(got, "|") != want {
 		t.Errorf("%q", got)
 	}
-	for _, none := range []Secret{nil, FixedSecret("")} {
+	for _, none := range []Secret{nil, fixed("")} {
 		if _, err := none.reveal("the password"); err == nil || !strings.Contains(err.Error(), "the password") {
 			t.Errorf("no secret: %v", err)
 		}
@@ -205,7 +208,7 @@ func TestASecretIsReadEachTime(t *testing.T) {
 }
 
 func TestCombinationsThatCannotBe(t *testing.T) {
-	secret := FixedSecret("x")
+	secret := fixed("x")
 	for name, c := range map[string]Config{
 		"a certificate without its key": {TLS: &TLS{Cert: "a"}},
 		"a key without its certificate": {TLS: &TLS{Key: "a"}},

@@ -20,9 +20,6 @@ const maxSecret = 64 << 10
 
 var errNoSecret = errors.New("there is none: name a file or a variable that holds it")
 
-// FixedSecret returns text, always.
-func FixedSecret(text string) Secret { return func() (string, error) { return text, nil } }
-
 // FileSecret returns what is in the file at path, without the line's end that editors leave.
 func FileSecret(path string) Secret {
 	return func() (string, error) {
