@@ -2,65 +2,115 @@
 
 package deliver
 
-import "slices"
+import "time"
 
-// With keys, what was read from disk for a partition without a leader waits in memory, and the
-// drainer reads past it. When there is nothing more to read, or no memory for it, what waits goes back
-// to the disk and is set aside there, until some partition gets a leader. So a broker that stays away
-// holds up none of what is on disk for others.
+// With keys, what was read from disk for a partition that fails waits in memory, and the drainer
+// reads past it. When there is nothing more to read, or no memory for it, what waits goes back to the
+// disk and is set aside there, until some partition does better. So a broker that stays away holds
+// up none of what is on disk for others.
 
 // maxAside is how many frames may be set aside. Each costs the spool some 150 bytes of memory.
 const maxAside = 1 << 14
 
-// clear has the spooler set aside what waits for partitions without a leader. While there is no
-// leader at all, there is nobody to make room for.
+// partitions tells of each partition whether it takes batches, as far as is known.
+type partitions []bool
+
+// able returns the partitions that have a leader and do not fail for long. If there is none, all are
+// as good as each other.
+func (d *Delivery) able() partitions {
+	leaders, now := d.topic.all(), time.Now()
+	able, any := make(partitions, len(leaders)), false
+	for p, leader := range leaders {
+		able[p] = leader != NoLeader
+	}
+	d.mu.Lock()
+	for w := range d.health.workers {
+		if w.trouble.lasts(now) && int(w.partition) < len(able) {
+			able[w.partition] = false
+		}
+	}
+	d.mu.Unlock()
+	for _, is := range able {
+		any = any || is
+	}
+	for p := range able {
+		able[p] = able[p] || !any
+	}
+	return able
+}
+
+// has tells whether the partition takes batches. One that is not there may.
+func (able partitions) has(partition int32) bool {
+	return partition < 0 || int(partition) >= len(able) || able[partition]
+}
+
+// better tells whether a partition is able that was not, or whether there are others.
+func (able partitions) better(before partitions) bool {
+	if len(able) != len(before) {
+		return true
+	}
+	for p, is := range able {
+		if is && !before[p] {
+			return true
+		}
+	}
+	return false
+}
+
+// clear has the spooler set aside what waits for partitions that fail.
 func (r *drainer) clear() {
-	leaders := r.d.topic.all()
-	if _, stranded := r.d.queue.fromDisk(leaders); stranded > 0 && led(leaders) {
+	if _, stranded := r.d.queue.fromDisk(r.d.able()); stranded > 0 {
 		r.d.spooler.hindered.Store(true)
 		r.d.spooler.wake()
 	}
 }
 
-// setAside sets aside all that waits in memory for partitions without a leader and came from disk.
-// What is left of a frame for several partitions is written first, to one for each; without room for
-// that, it stays.
+// setAside sets aside what waits in memory for partitions that fail and came from disk, but for the
+// oldest of each broker, with which its workers find out when it does better. What is left of a frame
+// for several partitions is written first, to one for each; without room for that, it stays.
 func (s *spooler) setAside() {
 	d := s.d
-	leaders := d.topic.all()
+	able, leaders, probed := d.able(), d.topic.all(), map[int32]bool{NoLeader: true}
 	for _, p := range d.oldestFirst() {
-		if !d.stranded(p, leaders) || s.save(p) != nil {
+		at, stranded := d.stranded(p, able)
+		if !stranded || int(at) >= len(leaders) {
 			continue
 		}
-		d.setAside(p, leaders)
-		if regained(leaders, d.topic.all()) { // and the watcher was too early
+		if leader := leaders[at]; !probed[leader] {
+			probed[leader] = true
+			continue
+		}
+		if s.save(p) != nil {
+			continue
+		}
+		d.setAside(p, able)
+		if d.able().better(able) { // and whoever noticed was too early
 			d.recall()
 			return
 		}
 	}
 }
 
-// stranded tells whether p came from disk and waits for a partition without a leader, and may be
-// set aside.
-func (d *Delivery) stranded(p *parcel, leaders []int32) bool {
+// stranded tells whether p came from disk and waits for a partition that fails, and for which, and may
+// be set aside.
+func (d *Delivery) stranded(p *parcel, able partitions) (partition int32, yes bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.origin == fromLane || p.batch == nil || p.busy {
-		return false
+		return 0, false
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	at := p.batch.Place()
-	return d.aside < maxAside && int(at.Of) == len(leaders) && at.Partition >= 0 &&
-		leaders[at.Partition] == NoLeader
+	return at.Partition, d.aside < maxAside && int(at.Of) == len(able) && !able.has(at.Partition)
 }
 
 // apart tells whether what is left of p has a frame for each partition. p.mu is held.
 func (p *parcel) apart() bool { return p.batch == nil || len(p.frames) == len(p.batch.Places()) }
 
-// setAside leaves p to its frames, unless a worker has it by now. Those whose partitions have a
-// leader are handed out again.
-func (d *Delivery) setAside(p *parcel, leaders []int32) {
+// setAside leaves p to its frames, unless a worker has it by now. Those whose partitions are able are
+// handed out again.
+func (d *Delivery) setAside(p *parcel, able partitions) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.batch == nil || !p.whole() || !p.apart() || !d.queue.setAside(p) {
@@ -69,12 +119,12 @@ func (d *Delivery) setAside(p *parcel, leaders []int32) {
 	aside := 0
 	for i, place := range p.batch.Places() {
 		ref := p.frames[i].ref
-		if at := place.Partition; at >= 0 && leaders[at] == NoLeader {
-			d.cfg.Spool.SetAside(ref)
-			aside++
-		} else {
+		if able.has(place.Partition) {
 			d.cfg.Spool.Release(ref)
+			continue
 		}
+		d.cfg.Spool.SetAside(ref)
+		aside++
 	}
 	d.mu.Lock()
 	d.aside += aside
@@ -97,22 +147,4 @@ func (d *Delivery) recall() {
 		d.cfg.Spool.Recall()
 		d.drainer.wake()
 	}
-}
-
-// regained tells whether a partition has a leader now and had none, or whether there are others.
-func regained(before, now []int32) bool {
-	if len(before) != len(now) {
-		return true
-	}
-	for p, leader := range now {
-		if leader != NoLeader && before[p] == NoLeader {
-			return true
-		}
-	}
-	return false
-}
-
-// led tells whether any partition has a leader.
-func led(leaders []int32) bool {
-	return slices.ContainsFunc(leaders, func(l int32) bool { return l != NoLeader })
 }

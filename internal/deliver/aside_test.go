@@ -62,6 +62,45 @@ func TestWhatWaitsOnDiskForALeaderHoldsUpNothingElseThere(t *testing.T) {
 	})
 }
 
+func TestWhatWaitsOnDiskForAPartitionThatFailsHoldsUpNothingElseThere(t *testing.T) {
+	for name, f := range map[string]Fault{
+		"its broker cannot be reached": {State: Unreachable, Verdict: Unsent, Err: errors.New("refused")},
+		"too few replicas":             {State: NotEnoughReplicas, Verdict: Unknown, Err: errors.New("too few")},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r, s, in := leaderless(t, 100)
+				r.c.mu.Lock()
+				r.c.onProduce = func(p int32) outcome {
+					if p == 2 {
+						return fine
+					}
+					return outcome{err: &f}
+				}
+				r.c.mu.Unlock()
+				r.lead(0, 1, 2)
+				time.Sleep(5 * time.Minute) // virtual
+				if st, want := s.Stats(), r.next-r.belonging(2); st.Records > want || asides(s) == 0 {
+					t.Errorf("%d records wait, want %d, of which %d frames are set aside", st.Records, want, asides(s))
+				}
+				if st := r.d.Status(); st.State != f.State {
+					t.Errorf("%s while partitions fail: %s", st.State, st.Sentence)
+				}
+				r.answer(fine)
+				time.Sleep(time.Minute) // virtual: workers try again
+				if st := s.Stats(); st.Records != 0 || asides(s) != 0 {
+					t.Errorf("%d records wait", st.Records)
+				}
+				n := r.finish(in)
+				r.check(n)
+				if n.Acknowledged != r.next {
+					t.Errorf("%d put, %+v", r.next, n)
+				}
+			})
+		})
+	}
+}
+
 // mixed returns a rig with so many frames on disk, each with records of all partitions, for nobody
 // knew of partitions when they were sealed.
 func mixed(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {

@@ -12,8 +12,7 @@ import (
 
 const (
 	// ahead is how many parcels from disk may wait for a worker: reading more would only fill
-	// memory while the cluster is away. Those of a partition without a leader, with keys, are read
-	// past.
+	// memory while the cluster is away. Those of a partition that fails, with keys, are read past.
 	ahead = 2
 	// drainPause is how often the drainer looks again for what nobody tells it: memory that live
 	// traffic does not need any more.
@@ -110,7 +109,7 @@ func (r *drainer) read(b *record.Batch) (err error) {
 
 // arena returns an empty batch, or nil when this is no time to read.
 func (r *drainer) arena() *record.Batch {
-	if ready, _ := r.d.queue.fromDisk(r.d.topic.all()); ready >= ahead {
+	if ready, _ := r.d.queue.fromDisk(r.d.able()); ready >= ahead {
 		return nil
 	}
 	select {

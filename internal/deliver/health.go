@@ -67,6 +67,11 @@ func (t *trouble) stuck(recent time.Duration, now time.Time) bool {
 	return t.fault != nil && (!t.begun.IsZero() || now.Sub(t.last) < recent)
 }
 
+// lasts tells whether the worker fails for long, but for want of a leader, which the topic tells.
+func (t *trouble) lasts(now time.Time) bool {
+	return t.fault != nil && t.fault.Err != errNoLeader && now.Sub(t.since) >= tolerance
+}
+
 func (h *health) acknowledged(now time.Time) {
 	h.lastAck, h.progress = now, now
 	h.lookUp = nil

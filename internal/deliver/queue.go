@@ -221,13 +221,13 @@ func (q *queue) busy(s *shelf) bool {
 }
 
 // fromDisk returns how many parcels from disk wait that can be sent, and how many that cannot, for
-// they belong to a partition without a leader.
-func (q *queue) fromDisk(leaders []int32) (ready, stranded int) {
+// they belong to a partition that fails.
+func (q *queue) fromDisk(able partitions) (ready, stranded int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	ready = len(q.any.disk)
 	for at, s := range q.own {
-		if int(at) < len(leaders) && leaders[at] != NoLeader {
+		if able.has(at) {
 			ready += len(s.disk)
 		} else {
 			stranded += len(s.disk)

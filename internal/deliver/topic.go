@@ -117,9 +117,9 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			continue
 		}
 		d.queue.resize(int32(len(leaders))) // first: who sees a leader sees where keys belong
-		was := d.topic.all()
+		was := d.able()
 		before, news := d.topic.update(leaders)
-		if regained(was, leaders) {
+		if d.able().better(was) {
 			d.recall()
 		}
 		for p := before; p < len(leaders); p++ {

@@ -86,9 +86,14 @@ func (w *worker) end() {
 
 // succeeded notes that the partition takes batches.
 func (w *worker) succeeded() {
+	now := time.Now()
 	w.d.mu.Lock()
-	defer w.d.mu.Unlock()
-	w.trouble = trouble{begun: time.Now()}
+	lasted := w.trouble.lasts(now)
+	w.trouble = trouble{begun: now}
+	w.d.mu.Unlock()
+	if lasted {
+		w.d.recall()
+	}
 }
 
 // failed notes a failed attempt. A new kind of failure is worth a line in the log, the same

@@ -21,6 +21,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka/faultproxy"
 	"github.com/dnsluice/dnsluice/internal/record"
+	"github.com/dnsluice/dnsluice/internal/sensor"
 )
 
 // away closes the ports of all brokers and breaks what is connected.
@@ -138,6 +139,28 @@ var table = []drill{
 				}
 			}
 		}},
+	{number: 3, what: "all brokers are away, and one stays away: with keys", brokers: 3, parts: 12,
+		config: func(r *rig) { r.cfg.Key = sensor.QName }, fault: away, want: deliver.Unreachable,
+		during: func(r *rig) {
+			r.spooled(3000)
+			for _, f := range r.flows {
+				f.set(0)
+			}
+			all := r.p
+			r.p = all[1:]
+			back(r)
+			r.p = all
+			// What is for the other two, half of it at least, does not wait for the third.
+			until(r, "the backlog of the others is delivered", patience, func() bool {
+				l := r.s.Ledger()
+				return l.Held+l.Spooled < l.Records/2
+			})
+		}, heal: func(r *rig) {
+			for _, f := range r.flows {
+				f.set(1000)
+			}
+			back(r)
+		}, after: exact},
 	{number: 7, what: "nothing passes any more while batches are in flight", brokers: 3, fault: func(r *rig) {
 		for _, p := range r.p {
 			p.Both(faultproxy.Rule{Hold: true})
