@@ -84,6 +84,7 @@ var edns = []Field{
 	{Name: "version", Number: 1, Type: Integer, Presence: Always, Doc: "EDNS version"},
 	{Name: "udp_size", Number: 2, Type: Integer, Presence: Always, Doc: "largest UDP message that the sender takes"},
 	{Name: "do", Number: 3, Type: Boolean, Presence: Always, Doc: "DNSSEC OK (RFC 3225)"},
+	{Name: "z", Number: 12, Type: Integer, Presence: Known, Doc: "the 15 flags behind DO as one number, when any is set: 16384 is CO, compact answers OK (RFC 9824)"},
 	{Name: "ecs", Number: 4, Type: String, Presence: Known, Doc: "client subnet as prefix (RFC 7871)"},
 	{Name: "ecs_scope", Number: 5, Type: Integer, Presence: Known, Doc: "scope prefix length of that, when it is not 0"},
 	{Name: "cookie", Number: 6, Type: String, Presence: Known, Doc: "client and server cookie in hex, 8 or 16 to 40 bytes (RFC 7873)"},

@@ -31,6 +31,7 @@ type EDNS struct {
 	UDPSize uint16
 	Version uint8
 	DO      bool   // the sender wants DNSSEC records (RFC 3225)
+	Z       uint16 // the flags behind DO: 0x4000 is CO (RFC 9824, section 5), the rest are reserved
 	Options []byte // as on the wire, borrowed as Message.Wire is
 }
 
@@ -45,6 +46,7 @@ func (m *Message) EDNS() (e EDNS, ok bool) {
 		UDPSize: rr.Class,
 		Version: uint8(rr.TTL >> 16),
 		DO:      rr.TTL&0x8000 != 0,
+		Z:       uint16(rr.TTL & 0x7fff),
 		Options: m.Wire[start:min(start+int(rr.Len), len(m.Wire))],
 	}, true
 }

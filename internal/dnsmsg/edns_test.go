@@ -14,7 +14,7 @@ import (
 func withOPT(t testing.TB, options string) *Message {
 	t.Helper()
 	m, rr := record(TypeOPT, 1232, unhex(t, options))
-	rr.TTL = 0x17018000 // extended rcode 0x17, version 1, DO
+	rr.TTL = 0x1701c001 // extended rcode 0x17, version 1, DO, CO, the last of the reserved flags
 	m.RRs = append([]RR{{Type: TypeA}}, m.RRs...)
 	m.OPT = 1
 	return m
@@ -22,7 +22,7 @@ func withOPT(t testing.TB, options string) *Message {
 
 func TestEDNSIsTheViewOfTheOPTRecord(t *testing.T) {
 	e, ok := withOPT(t, "000a0000").EDNS()
-	want := EDNS{UDPSize: 1232, Version: 1, DO: true, Options: []byte{0, 10, 0, 0}}
+	want := EDNS{UDPSize: 1232, Version: 1, DO: true, Z: 0x4001, Options: []byte{0, 10, 0, 0}}
 	if diff := cmp.Diff(want, e); diff != "" || !ok {
 		t.Errorf("ok %t; -want +got\n%s", ok, diff)
 	}

@@ -128,6 +128,7 @@ func ednsSamples(t testing.TB) []Sample {
 		with("EDNS with more options than are shown", EDNS0+
 			strings.Repeat(Option(65001, "")+Option(3, "n"), 33)),
 		with("EDNS of another version with an extended code", "\x02\x00\x01\x07\x00\x00"),
+		with("EDNS with the flag for compact answers", "\x04\xd0\x00\x00\xc0\x00"),
 		with("EDNS with a code beyond those that have names", "\x10\x00\xff\x00\x7f\xff"),
 		{"EDNS twice", Header(Response, 0, 0, 0, 2, OPT(EDNS0), OPT(EDNSDO+Option(3, "x"))), nil},
 	}

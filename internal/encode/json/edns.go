@@ -26,6 +26,9 @@ func appendEDNS(dst []byte, start *ednsPieces, e dnsmsg.EDNS) []byte {
 	} else {
 		dst = append(dst, keyEdnsDo+`false`...)
 	}
+	if e.Z != 0 {
+		dst = appendUint(append(dst, keyEdnsZ...), uint64(e.Z))
+	}
 	if len(e.Options) > 0 {
 		dst = appendOptions(dst, e)
 	}

@@ -111,6 +111,7 @@ const (
 	keyEdnsVersion  = `"version":`
 	keyEdnsUdpSize  = `,"udp_size":`
 	keyEdnsDo       = `,"do":`
+	keyEdnsZ        = `,"z":`
 	keyEdnsEcs      = `,"ecs":`
 	keyEdnsEcsScope = `,"ecs_scope":`
 	keyEdnsCookie   = `,"cookie":`

@@ -22,6 +22,9 @@ func appendEDNS(dst []byte, tag string, e dnsmsg.EDNS) []byte {
 	if e.DO {
 		dst = append(dst, tagEdnsDo+yes...)
 	}
+	if e.Z != 0 {
+		dst = appendUint(append(dst, tagEdnsZ...), uint64(e.Z))
+	}
 	if len(e.Options) > 0 {
 		dst = appendOptions(dst, e)
 	}

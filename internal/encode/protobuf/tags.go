@@ -111,6 +111,7 @@ const (
 	tagEdnsVersion  = "\x08" // 1
 	tagEdnsUdpSize  = "\x10" // 2
 	tagEdnsDo       = "\x18" // 3
+	tagEdnsZ        = "\x60" // 12
 	tagEdnsEcs      = "\x22" // 4
 	tagEdnsEcsScope = "\x28" // 5
 	tagEdnsCookie   = "\x32" // 6
