@@ -366,10 +366,34 @@ func (s *Spool) dropOldest(why lossReason) bool {
 	s.catchUp()
 	s.mu.Unlock()
 	if lost.records > 0 {
-		s.log.Warn("spool: the oldest segment is dropped", "reason", why.String(),
-			"segment", victim.number, "records", lost.records, "bytes", victim.size)
+		s.tell(why, lost.records, victim.size)
 	}
 	return s.remove(victim)
+}
+
+// tellEvery is how often the log tells that segments were given up. In a long outage a small spool
+// gives up one every second.
+const tellEvery = time.Minute
+
+// givenUp are segments of which the log has not told yet.
+type givenUp struct {
+	told     time.Time // when it did last
+	segments int
+	records  uint64
+	bytes    int64
+}
+
+// tell logs that a segment was given up, with those that it has not told of. s.writing is held.
+func (s *Spool) tell(why lossReason, records uint64, bytes int64) {
+	g := &s.untold[why]
+	g.segments, g.records, g.bytes = g.segments+1, g.records+records, g.bytes+bytes
+	now := time.Now()
+	if !g.told.IsZero() && now.Sub(g.told) < tellEvery {
+		return
+	}
+	s.log.Warn("spool: the oldest segments are dropped", "reason", why.String(),
+		"segments", g.segments, "records", g.records, "bytes", g.bytes)
+	*g = givenUp{told: now}
 }
 
 // remove deletes the file of a segment that was given up, and notes it for later if it cannot.

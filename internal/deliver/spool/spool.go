@@ -42,6 +42,8 @@ type Spool struct {
 	writing sync.Mutex // held for the whole of Append, and by whoever ends the active segment
 	reading sync.Mutex // held for the whole of Next
 
+	untold [deliver.NumReasons]givenUp // under writing
+
 	walk    walk      // for Next alone, under reading
 	fault   readFault // the same
 	written []byte    // the cursor on disk; for keep alone, and for Close after it

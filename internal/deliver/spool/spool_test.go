@@ -3,9 +3,13 @@
 package spool_test
 
 import (
+	"bytes"
 	"errors"
+	"fmt"
+	"log/slog"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -452,5 +456,36 @@ func TestASpoolThatDropsIsFullAllTheTime(t *testing.T) {
 		pass(2 * time.Second)
 		equal(t, "full after it has drained", false, r.s.Stats().Full)
 		r.close()
+	})
+}
+
+func TestSegmentsThatAreDroppedOneAfterTheOtherAreToldOnceAMinute(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := newRig(t, small())
+		var said bytes.Buffer
+		s, err := spool.OpenDir(r.cfg, r.disk, slog.New(slog.NewTextHandler(&said, nil)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.s = s
+		for range 9000 {
+			r.spill(1, 1000)
+			pass(20 * time.Millisecond)
+		}
+		r.close()
+		told := uint64(0)
+		lines := strings.Split(said.String(), "\n")
+		lines = slices.DeleteFunc(lines, func(l string) bool { return !strings.Contains(l, "segments are dropped") })
+		for _, line := range lines {
+			var n uint64
+			if _, err := fmt.Sscanf(line[strings.Index(line, " records="):], " records=%d", &n); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+			told += n
+		}
+		lost := s.Stats().Dropped[deliver.SpoolFull]
+		if len(lines) != 3 || told > lost || told < lost/2 {
+			t.Errorf("%d records of %d that were dropped are told in\n%s", told, lost, strings.Join(lines, "\n"))
+		}
 	})
 }
