@@ -188,7 +188,7 @@ func (h *health) decide(sc scene, now time.Time) State {
 		return NoAnswer
 	case within(h.rejected):
 		return RejectedState
-	case !h.contact:
+	case !h.contact, h.lastAck.IsZero() && sc.waiting > 0:
 		return Connecting
 	case sc.backlog:
 		return Spooling

@@ -9,7 +9,7 @@ type State string
 const (
 	Flowing           State = "flowing"             // records are acknowledged
 	Idle              State = "idle"                // nothing to deliver
-	Connecting        State = "connecting"          // started, and the cluster was not reached yet
+	Connecting        State = "connecting"          // started, and the cluster was not reached yet, or has acknowledged nothing
 	Unreachable       State = "unreachable"         // no broker takes a connection, or keeps one
 	Unresolvable      State = "unresolvable"        // no broker's name resolves
 	TLSFailed         State = "tls_failed"          // the TLS handshake fails
@@ -35,7 +35,7 @@ func (s State) Ready() bool { return s == Flowing || s == Idle }
 var advice = map[State]string{
 	Flowing:           "records are acknowledged by the brokers",
 	Idle:              "there is nothing to deliver; the topic is reachable",
-	Connecting:        "the cluster has not been reached yet; records wait",
+	Connecting:        "the cluster has not been reached yet, or has not acknowledged anything; records wait",
 	Unreachable:       "no broker takes a connection, or keeps one: check that the brokers run and that nothing between filters the port",
 	Unresolvable:      "no broker's name resolves: check the names and the resolver of this machine",
 	TLSFailed:         "the TLS handshake with the brokers fails: check the certificates, their dates and the port",

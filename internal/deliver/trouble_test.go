@@ -71,3 +71,31 @@ func TestWhatFailsNowAndThenIsToldOnceAMinute(t *testing.T) {
 		r.check(r.finish(in))
 	})
 }
+
+// TestNothingFlowsBeforeTheFirstAcknowledgement: brokers that tell clients an address that is wrong
+// answer the look-up, and each batch fails.
+func TestNothingFlowsBeforeTheFirstAcknowledgement(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 2, 16)
+		r.answer(outcome{err: refused})
+		r.run()
+		in := r.d.LiveIntake()
+		seen := map[State]bool{}
+		for range 50 {
+			r.put(in, 1)
+			time.Sleep(100 * time.Millisecond) // virtual
+			if s := r.d.Status(); s.Waiting > 0 {
+				seen[s.State] = true
+			}
+		}
+		if seen[Flowing] || !seen[Connecting] || !seen[Unreachable] {
+			t.Errorf("it was in turn %v", seen)
+		}
+		r.answer(fine)
+		r.stream(in, 10)
+		if s := r.d.Status(); s.State != Flowing {
+			t.Errorf("%+v", s)
+		}
+		r.check(r.finish(in))
+	})
+}
