@@ -119,6 +119,10 @@ func NewCluster(cfg Config) (*Cluster, error) {
 // Open implements deliver.Cluster.
 func (c *Cluster) Open() (deliver.Producer, error) { return c.client() }
 
+// mostAnswer is more than a cluster has to say of a topic with a hundred thousand partitions. What
+// claims to be larger is none, and might take all the memory that there is.
+const mostAnswer = 16 << 20
+
 // Connections returns the evidence about every connection that is open now.
 func (c *Cluster) Connections() []Connection { return c.link.connections() }
 
@@ -173,6 +177,8 @@ func (c *Cluster) client() (*Client, error) {
 		// Retrying is deliver's business. A few tries let one look-up pass by dead seeds.
 		kgo.RequestRetries(len(cfg.Brokers)),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 50 * time.Millisecond }),
+		// The client sets aside what an answer says to be its size. Nothing is fetched with it.
+		kgo.BrokerMaxReadBytes(mostAnswer), kgo.FetchMaxBytes(mostAnswer),
 	)
 	if cfg.Acks == AcksNone {
 		opts = append(opts, kgo.RequiredAcks(kgo.NoAck()), kgo.DisableIdempotentWrite())

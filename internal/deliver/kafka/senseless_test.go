@@ -46,12 +46,13 @@ func parrot(t *testing.T, answer func(correlation string) string) (address strin
 // What takes connections and speaks no Kafka is not out of reach: to look for a firewall is in vain.
 func TestAnAnswerThatIsNotKafka(t *testing.T) {
 	for name, answer := range map[string]func(string) string{
-		"another service": func(string) string { return "HTTP/1.1 400 Bad Request\r\n\r\n" },
-		"a negative size": func(c string) string { return "\xff\x00\x00\x08" + c + "\x00\x00\x00\x00" },
-		"another request": func(string) string { return "\x00\x00\x00\x08\x5a\x5a\x5a\x5a\x00\x00\x00\x00" },
-		"no content":      func(c string) string { return "\x00\x00\x00\x08" + c + "\x00\x00\x00\x00" },
-		"half an answer":  func(c string) string { return "\x00\x00\x00\x0c" + c + "\x00\x00\x7f\x00\x00\x00\x00\x00" },
-		"a lone id":       func(c string) string { return "\x00\x00\x00\x04" + c },
+		"another service":       func(string) string { return "HTTP/1.1 400 Bad Request\r\n\r\n" },
+		"a size beyond measure": func(c string) string { return "\x05\x00\x00\x00" + c },
+		"a negative size":       func(c string) string { return "\xff\x00\x00\x08" + c + "\x00\x00\x00\x00" },
+		"another request":       func(string) string { return "\x00\x00\x00\x08\x5a\x5a\x5a\x5a\x00\x00\x00\x00" },
+		"no content":            func(c string) string { return "\x00\x00\x00\x08" + c + "\x00\x00\x00\x00" },
+		"half an answer":        func(c string) string { return "\x00\x00\x00\x0c" + c + "\x00\x00\x7f\x00\x00\x00\x00\x00" },
+		"a lone id":             func(c string) string { return "\x00\x00\x00\x04" + c },
 	} {
 		t.Run(name, func(t *testing.T) {
 			cl := newClient(t, 10*time.Second, parrot(t, answer))
