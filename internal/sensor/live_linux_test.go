@@ -234,10 +234,15 @@ func fromID(record string) string {
 // awaitState waits until the sensor is in a state that ok takes.
 func (l *live) awaitState(ok func(deliver.State) bool) {
 	l.t.Helper()
+	l.awaitStatus(func(s deliver.Status) bool { return ok(s.State) })
+}
+
+func (l *live) awaitStatus(ok func(deliver.Status) bool) {
+	l.t.Helper()
 	deadline := time.Now().Add(patience)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for !ok(l.s.Status().State) {
+	for !ok(l.s.Status()) {
 		if time.Now().After(deadline) {
 			l.t.Fatalf("%+v", l.s.Status())
 		}
@@ -265,6 +270,20 @@ func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
 	if n := l.s.Ledger().Stages[0].Detail["reopened"]; n == 0 {
 		t.Error("that it was opened again is not counted")
 	}
+}
+
+func TestKernelACarrierThatIsLostIsTold(t *testing.T) {
+	if !isolated(t) {
+		return
+	}
+	veth(t)
+	l := startLive(t)
+	l.sendUntil(frames(t, own(t, "bind-types.pcap")[0])[0])
+	ip(t, "link set far down")
+	l.awaitStatus(func(s deliver.Status) bool {
+		return s.State.Ready() && strings.Contains(s.Sentence, "; nothing comes from near, without a carrier")
+	})
+	l.end()
 }
 
 func TestKernelRefusalsSayWhatToDo(t *testing.T) {

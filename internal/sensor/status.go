@@ -66,7 +66,28 @@ func (s *Sensor) Status() deliver.Status {
 
 // path is Status without the watchdog.
 func (s *Sensor) path() deliver.Status {
-	return s.outage.over(s.delivery.Status(), s.captureError(), time.Now())
+	return unplugged(s.outage.over(s.delivery.Status(), s.captureError(), time.Now()), s.withoutCarrier())
+}
+
+// unplugged returns the status of a sensor whose interfaces of these names have no carrier. It stays
+// ready, for that may be as it should, of a spare one; but where somebody asks why nothing comes, it
+// is the answer.
+func unplugged(status deliver.Status, names []string) deliver.Status {
+	if len(names) > 0 && status.State.Ready() {
+		status.Sentence += fmt.Sprintf("; nothing comes from %s, without a carrier: look at the cable, or the other end",
+			strings.Join(names, ", "))
+	}
+	return status
+}
+
+// withoutCarrier returns the names of the interfaces that are up and connected to nothing.
+func (s *Sensor) withoutCarrier() (names []string) {
+	for i, g := range s.groups {
+		if !g.Carrier() {
+			names = append(names, s.cfg.Interfaces[i])
+		}
+	}
+	return names
 }
 
 // captureError returns why an interface or a socket gives nothing now, or nil.

@@ -10,6 +10,24 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 )
 
+func TestAnInterfaceWithoutACarrierIsNamed(t *testing.T) {
+	for _, c := range []struct {
+		state deliver.State
+		names []string
+		want  string
+	}{
+		{deliver.Flowing, nil, "words"},
+		{deliver.Idle, []string{"eth1", "eth2"},
+			"words; nothing comes from eth1, eth2, without a carrier: look at the cable, or the other end"},
+		{deliver.Unreachable, []string{"eth1"}, "words"}, // first things first
+	} {
+		got := unplugged(deliver.Status{State: c.state, Sentence: "words"}, c.names)
+		if got.State != c.state || got.Sentence != c.want {
+			t.Errorf("%s: %q", got.State, got.Sentence)
+		}
+	}
+}
+
 // TestASensorIsWellSinceItsInterfaceIsBack goes through an outage of a capture whose delivery has
 // nothing to complain of.
 func TestASensorIsWellSinceItsInterfaceIsBack(t *testing.T) {

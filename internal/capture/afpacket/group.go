@@ -17,7 +17,8 @@ var (
 
 // Group is one interface and the lanes that share what arrives on it.
 type Group struct {
-	lanes []*Source
+	lanes  []*Source
+	kernel kernel
 }
 
 // NewGroup checks cfg and makes its lanes. It opens nothing and needs no privilege.
@@ -29,7 +30,7 @@ func NewGroup(cfg Config) (*Group, error) {
 }
 
 func newGroup(cfg Config, k kernel) *Group {
-	g := &Group{lanes: make([]*Source, cfg.Lanes)}
+	g := &Group{lanes: make([]*Source, cfg.Lanes), kernel: k}
 	for i := range g.lanes {
 		g.lanes[i] = &Source{cfg: cfg, kernel: k}
 	}
@@ -38,6 +39,11 @@ func newGroup(cfg Config, k kernel) *Group {
 
 // Lane returns the source of lane i, 0 <= i < Config.Lanes: always the same one.
 func (g *Group) Lane(i int) *Source { return g.lanes[i] }
+
+// Carrier tells whether the interface is connected to anything: one that is up and has no carrier
+// captures, but nothing comes. Of one that is down or gone it is true, for Source.Err says more. It
+// may be called from any goroutine.
+func (g *Group) Carrier() bool { return g.kernel.carrier() }
 
 // Open begins to capture on all lanes. It is called once, before the first Next, and does not
 // wait for traffic. An error is one sentence that says what to do, and leaves nothing open. An
@@ -66,6 +72,9 @@ type kernel interface {
 	// open returns a socket that captures, or errDown, or an error that says what to do. It may
 	// be called by several lanes at once.
 	open() (opened, error)
+
+	// carrier is Group.Carrier.
+	carrier() bool
 }
 
 // opened is what kernel.open gives: a socket, its ring and what is in it.

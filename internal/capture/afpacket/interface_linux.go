@@ -19,6 +19,7 @@ type nic struct {
 	name     string
 	index    int
 	up       bool // IFF_UP: set up by the administrator; it may still be without a carrier
+	running  bool // IFF_RUNNING: it has one
 	loopback bool
 	hardware uint16 // ARPHRD_ of linux/if_arp.h
 	link     packet.LinkType
@@ -70,6 +71,7 @@ func query(fd int, name string) (nic, error) {
 		case unix.SIOCGIFFLAGS:
 			flags := ifr.Uint16()
 			n.up = flags&unix.IFF_UP != 0
+			n.running = flags&unix.IFF_RUNNING != 0
 			n.loopback = flags&unix.IFF_LOOPBACK != 0
 		case unix.SIOCGIFHWADDR:
 			n.hardware = ifr.Uint16() // sa_family of ifr_hwaddr
@@ -85,6 +87,10 @@ func absentError(name string) error {
 		for _, i := range all {
 			names = append(names, i.Name)
 		}
+	}
+	if name == "any" && len(names) > 0 { // as tcpdump has it
+		return fmt.Errorf("afpacket: %w %q, which stands for none: give --interface once for each of %s",
+			errAbsent, name, strings.Join(names, ", "))
 	}
 	if len(names) == 0 {
 		return fmt.Errorf("afpacket: %w %q: list them with ip link", errAbsent, name)

@@ -99,6 +99,29 @@ func TestKernelInterfaceGoesDownAndUp(t *testing.T) {
 	collect(t, g, 64)
 }
 
+func TestKernelTellsAnInterfaceWithoutACarrier(t *testing.T) {
+	isolate(t)
+	veth(t)
+	g := open(t, configOf("near"))
+	if !g.Carrier() {
+		t.Error("none, and the peer is up")
+	}
+	ip(t, "link set far down")
+	turnUntil(t, g, "it has no carrier", func() bool { return !g.Carrier() })
+	idles(t, g, "without a carrier")
+	if err := g.Lane(0).Err(); err != nil {
+		t.Errorf("it is not down: %v", err)
+	}
+	ip(t, "link set near down") // Err says it
+	if !g.Carrier() {
+		t.Error("none, of an interface that is down")
+	}
+	ip(t, "link del near")
+	if !g.Carrier() {
+		t.Error("none, of an interface that is gone")
+	}
+}
+
 func TestKernelInterfaceIsDownAtFirst(t *testing.T) {
 	isolate(t)
 	veth(t)
@@ -309,11 +332,12 @@ func TestKernelRefusalsSayWhatToDo(t *testing.T) {
 		}
 		return ""
 	}
-	got := []string{fail("eth9"), fail("radio0")}
+	got := []string{fail("eth9"), fail("any"), fail("radio0")}
 	drop(t, 0)
 	got = append(got, fail("near"))
 	want := []string{
 		`afpacket: no interface "eth9": the interfaces here are `,
+		`afpacket: no interface "any", which stands for none: give --interface once for each of `,
 		`afpacket: interface "radio0" carries neither Ethernet nor bare IP (hardware type 803): ` +
 			`capture on another one`,
 		`afpacket: open near: operation not permitted: run as root or grant CAP_NET_RAW ` +

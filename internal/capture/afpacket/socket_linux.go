@@ -52,6 +52,12 @@ func (k *linux) open() (opened, error) {
 	return opened{socket: s, mem: s.mem, link: nic.link}, nil
 }
 
+// carrier implements kernel.
+func (k *linux) carrier() bool {
+	nic, err := find(k.cfg.Interface)
+	return err != nil || !nic.up || nic.running
+}
+
 func (k *linux) prepare(s *linuxSocket, nic nic, code code) error {
 	if err := s.reject(); err != nil {
 		return fmt.Errorf("afpacket: filter of %s: %w", nic.name, err)

@@ -10,6 +10,8 @@ type otherKernel struct{}
 
 func newKernel(Config) kernel { return otherKernel{} }
 
+func (otherKernel) carrier() bool { return true }
+
 func (otherKernel) open() (opened, error) {
 	return opened{}, errors.New("afpacket: live capture needs Linux: read a capture file instead")
 }

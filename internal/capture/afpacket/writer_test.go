@@ -144,6 +144,8 @@ func (d *double) open() (opened, error) {
 	return opened{socket: d, mem: d.writer.mem, link: packet.LinkEthernet}, nil
 }
 
+func (d *double) carrier() bool { return true }
+
 // wait is poll: the retire timer runs while nobody looks.
 func (d *double) wait(limit time.Duration) (linkState, error) {
 	time.Sleep(min(limit, d.cfg.RetireTimeout))

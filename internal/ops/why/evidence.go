@@ -4,6 +4,7 @@ package why
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -45,6 +46,7 @@ func evidence(a ask.Answer) []Fact {
 	facts = append(facts, partitions(d)...)
 	facts = append(facts, connections(a)...)
 	facts = append(facts, capture(a)...)
+	facts = append(facts, dnstap(a)...)
 	facts = append(facts, drops(a)...)
 	if p := a.Detail.Process; p.Resident > 0 {
 		add("memory", "%s of %s", bytes(p.Resident), bytes(p.Limit))
@@ -186,6 +188,43 @@ func capture(a ask.Answer) []Fact {
 	return facts
 }
 
+// dnstap says whether name servers are connected, and how connections ended that should not have.
+func dnstap(a ask.Answer) []Fact {
+	sockets := slices.ContainsFunc(a.Detail.Lanes, func(l ask.Lane) bool {
+		return strings.Contains(l.Interface, "://")
+	})
+	if !sockets {
+		return nil
+	}
+	var detail map[string]uint64
+	for _, s := range a.Ledger.Stages {
+		if s.Stage == "capture" {
+			detail = s.Detail
+		}
+	}
+	all := detail["connections"]
+	if all == 0 {
+		return []Fact{{"dnstap", "no name server has connected yet"}}
+	}
+	open := all
+	odd := map[string]uint64{}
+	for key, n := range detail {
+		reason, ended := strings.CutPrefix(key, "ended.")
+		if !ended {
+			continue
+		}
+		open -= min(n, open)
+		if reason != "stop" && reason != "lost" && reason != "drained" { // as when a server is restarted
+			odd[reason] = n
+		}
+	}
+	text := fmt.Sprintf("%s of name servers so far, %s open now", number(all, "connection"), ledger.Number(open))
+	for _, reason := range sortedReasons(odd) {
+		text += fmt.Sprintf(", %s ended by %s", ledger.Number(odd[reason]), reason)
+	}
+	return []Fact{{"dnstap", text}}
+}
+
 // drops says what was lost, and why.
 func drops(a ask.Answer) []Fact {
 	var parts []string
@@ -203,7 +242,10 @@ func drops(a ask.Answer) []Fact {
 				number(n-s.Dropped["spool_corrupt"], "record")))
 		}
 	}
-	if len(parts) == 0 {
+	switch {
+	case len(parts) == 0 && kernel(a) > 0:
+		return []Fact{{"lost", "nothing of what the kernel has handed over"}}
+	case len(parts) == 0:
 		return []Fact{{"lost", "nothing"}}
 	}
 	return []Fact{{"lost", strings.Join(parts, ", ")}}

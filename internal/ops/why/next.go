@@ -4,6 +4,7 @@ package why
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ask"
 )
@@ -68,12 +69,15 @@ func next(a ask.Answer) []string {
 	if a.State.Name == "dropping" && told(a) {
 		all = append(all, "until then more room loses less: "+room(a.Detail.Delivery))
 	}
+	if e := a.Detail.Delivery.LastError; strings.Contains(e, "too many open files") {
+		all = append([]string{"raise how many files the sensor may open: LimitNOFILE=1024, or ulimit -n 1024"}, all...)
+	}
 	for _, b := range a.Detail.Delivery.Behind {
 		all = append(all, actions[b]...)
 	}
 	if n := kernel(a); n > 0 && n*1000 > a.Ledger.Packets {
-		all = append(all, fmt.Sprintf("the kernel drops packets (%.1f %%): give lanes more ring "+
-			"(capture.ring_size) or the sensor more cores", 100*float64(n)/float64(max(a.Ledger.Packets, 1))))
+		all = append(all, fmt.Sprintf("the kernel has dropped %.1f %% of the packets since the start: if dnsluice top "+
+			"shows more, give lanes more ring (capture.ring_size) or the sensor more cores", 100*float64(n)/float64(max(a.Ledger.Packets, 1))))
 	}
 	if s := a.Detail.Delivery.Spool; s != nil && s.FullIn > 0 && s.FullIn < 3600 {
 		more := "give it more room (--spool-max)"

@@ -139,7 +139,22 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 			a.Detail.Lanes[0].Kernel = 20
 		}), false, []string{"lost so far: 1 record", "the kernel has dropped 20 packets of 1,000"},
 			[]string{"deliver: 1 record of memory_full", "lane 0 on eth2: the kernel dropped 20 packets of 1,000",
-				"the kernel drops packets (2.0 %)", "--spool-dir"}, nil},
+				"the kernel has dropped 2.0 % of the packets since the start", "--spool-dir"}, nil},
+		{"a kernel that has dropped packets, and nothing else was lost", sensor("flowing", func(a *ask.Answer) {
+			a.Ledger.Stages[0].Dropped["kernel"] = 20
+		}), true, nil, []string{"lost                  nothing of what the kernel has handed over"}, nil},
+		{"too many open files", sensor("unreachable", func(a *ask.Answer) {
+			a.Detail.Delivery.LastError = "dial tcp 10.0.0.1:9092: socket: too many open files"
+		}), false, nil, []string{"do next:\n- raise how many files the sensor may open: LimitNOFILE=1024"}, nil},
+		{"a socket that no name server has found", sensor("idle", func(a *ask.Answer) {
+			a.Detail.Lanes[0].Interface = "unix:///run/dnsluice.sock"
+		}), true, nil, []string{"dnstap                no name server has connected yet"}, nil},
+		{"name servers of which some are refused", sensor("flowing", func(a *ask.Answer) {
+			a.Detail.Lanes[0].Interface = "tls://[::]:6000"
+			a.Ledger.Stages[0].Detail = map[string]uint64{"bytes": 5, "connections": 20, "ended.stop": 1, "ended.lost": 2,
+				"ended.drained": 0, "ended.tls": 4, "ended.limit": 9, "ended.cut": 0}
+		}), true, nil, []string{"dnstap                20 connections of name servers so far, 4 open now, 9 ended by limit, " +
+			"4 ended by tls\n"}, nil},
 		{"a state of a later version", sensor("asleep", nil), false, []string{"ns1 is asleep"},
 			[]string{"dnsluice check"}, nil},
 		{"a sensor that says no more than its state", ask.Answer{Sensor: "ns1", State: ask.State{Name: "idle", Ready: true,
