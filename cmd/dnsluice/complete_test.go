@@ -65,6 +65,17 @@ func TestWhatIsNoCommandIsToldWithTheNearest(t *testing.T) {
 		{"read", "dnsluice read: it needs a capture file, or - for standard input\n"},
 		{"spool ls", "dnsluice spool ls: it needs the directory of a spool\n"},
 		{"spool cat a b", "dnsluice spool cat: it takes one argument, the directory of a spool, and got 2\n"},
+		{"run --interfce eth0", "unknown flag: --interfce; did you mean --interface?\n"},
+		{"run --lanes 2", "unknown flag: --lanes; capture.lanes has no flag: set it in the file (--config), " +
+			"or as DNSLUICE_CAPTURE_LANES\n"},
+		{"run --log-level debug", "ops.log_level has no flag"},
+		{"run --cert a.pem", "unknown flag: --cert; did you mean --tls-cert?\n"},
+		{"verify --folow", "did you mean --follow?"},
+		{"why --lanes 2", "capture.lanes has no flag"},
+		{"demo --lanes 2", "unknown flag: --lanes\n"}, // it has no configuration
+		{"read --memory 1GiB", "unknown flag: --memory\n"},
+		{"run --zzzzzz", "unknown flag: --zzzzzz\n"},
+		{"run -x", "unknown shorthand flag: 'x' in -x\n"},
 		{"rnu", `there is no command "rnu"; did you mean run?`},
 		{"zzzzzz", `there is no command "zzzzzz"` + "\n"},
 		{"spool chek", `there is no command "chek"; did you mean check?`},

@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/dnsluice/dnsluice/internal/ops/config"
 	"github.com/dnsluice/dnsluice/internal/ops/logging"
@@ -78,6 +79,11 @@ func command() *cobra.Command {
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+			if hint := config.Hint(c.Flags(), unknown.GetSpecifiedName()); hint != "" {
+				err = fmt.Errorf("%w; %s", err, hint)
+			}
+		}
 		return usageError{fmt.Errorf("%s: %w\nTry '%s --help'", c.CommandPath(), err, c.CommandPath())}
 	})
 	root.AddCommand(runCommand(), readCommand(), demoCommand(), configCommand(), schemaCommand(),

@@ -39,8 +39,8 @@ func runCommand() *cobra.Command {
 		Short: "Capture and deliver",
 		Long: "Capture DNS on interfaces, take it from name servers that report it by dnstap, or read it\n" +
 			"from capture files, and deliver it to Kafka.\n\n" +
-			"On interfaces and sockets it runs until SIGTERM or SIGINT, then delivers what it has within\n" +
-			"--grace; a second signal ends it at once. With --read it ends when every record is\n" +
+			"On interfaces and sockets it runs until SIGTERM, SIGINT or SIGHUP, then delivers what it has\n" +
+			"within --grace; a second signal ends it at once. With --read it ends when every record is\n" +
 			"acknowledged; if one was dropped the exit status is 1.",
 		Example: "  dnsluice run --interface eth2 --brokers k1:9092,k2:9092 --topic dns\n" +
 			"  dnsluice run --dnstap unix:///run/dnsluice.sock --brokers k1:9092 --topic dns\n" +

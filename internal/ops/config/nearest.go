@@ -6,6 +6,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/spf13/pflag"
 )
 
 // nearest returns the key or section that a user may have meant by name in a section, or nothing:
@@ -35,6 +37,34 @@ func (l *loader) nearest(section, name string) string {
 		try(s, s, 0)
 	}
 	return best
+}
+
+// Hint says what somebody may have meant by a flag that fs does not have: another flag of fs, or, if
+// fs has --config, a key that has no flag. It is empty when nothing is near.
+func Hint(fs *pflag.FlagSet, name string) string {
+	best, least := "", max(1, len(name)/3)+1
+	fs.VisitAll(func(f *pflag.Flag) {
+		if d := distance(name, f.Name); d < least {
+			best, least = f.Name, d
+		}
+	})
+	scratch := Default()
+	l := loader{options: options(&scratch)}
+	if slices.ContainsFunc(l.options, func(o option) bool { return o.flag == name }) {
+		return "" // it is one, and not for this command
+	}
+	if o, ok := l.option(l.nearest("", name)); ok && best == "" && fs.Lookup(fileFlag) != nil {
+		if o.flag == "" {
+			return o.key + " has no flag: set it in the file (--config), or as " + o.env()
+		}
+		if fs.Lookup(o.flag) != nil {
+			best = o.flag
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean --" + best + "?"
 }
 
 // plainWord returns s as the keys are written, whatever it stood between.
