@@ -111,6 +111,12 @@ func TestSpoolCheckNamesWhatIsDamaged(t *testing.T) {
 	}
 	execute(t, program(t, "spool", "check", dir+"/none")).expect(t, 1)
 	execute(t, program(t, "spool", "check")).expect(t, 2)
+	for _, command := range []string{"ls", "cat", "check"} { // the folder above it, by mistake
+		r := execute(t, program(t, "spool", command, filepath.Dir(dir))).expect(t, 1)
+		if !strings.Contains(r.stderr, "has files, and none of a spool") {
+			t.Errorf("%s says %s", command, r.stderr)
+		}
+	}
 	empty := execute(t, program(t, "spool", "ls", t.TempDir())).expect(t, 0)
 	if !strings.Contains(empty.stdout, "total") {
 		t.Error(empty.stdout)

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Dir is the directory of a spool as the file system presents it: all that the spool asks of one,
@@ -66,7 +67,8 @@ func OpenOS(path string) (Dir, error) {
 }
 
 // ReadOS returns a directory of the operating system that must be there already, for List, Open
-// and nothing else.
+// and nothing else. One that is full of other things is an error: whoever asks whether records wait
+// must not hear that there are none because he has named the wrong one.
 func ReadOS(path string) (Dir, error) {
 	info, err := os.Stat(path)
 	if err == nil && !info.IsDir() {
@@ -74,6 +76,17 @@ func ReadOS(path string) (Dir, error) {
 	}
 	if err != nil {
 		return nil, fmt.Errorf("spool: %w", err)
+	}
+	entries, err := os.ReadDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("spool: %w", err)
+	}
+	ours := func(e fs.DirEntry) bool {
+		_, segment := segmentNumber(e.Name())
+		return segment || e.Name() == cursorName
+	}
+	if len(entries) > 0 && !slices.ContainsFunc(entries, ours) {
+		return nil, fmt.Errorf("spool: %s has files, and none of a spool; name the directory that spool.dir names", path)
 	}
 	return osDir{path}, nil
 }
