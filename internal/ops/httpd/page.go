@@ -26,6 +26,7 @@ const page = `<!doctype html>
 <style>
 :root { color-scheme: light dark }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }
+table { display: block; margin: 1em 0; overflow-x: auto }
 th, td { text-align: left; padding-right: 1em; vertical-align: top }
 .n { text-align: right; font-variant-numeric: tabular-nums }
 </style>

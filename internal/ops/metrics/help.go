@@ -17,7 +17,7 @@ var details = map[string]detail{
 	"capture.reopened":    {help: "Times that an interface was away and was opened again."},
 	"capture.frozen":      {help: "Times that the kernel found a ring full."},
 	"capture.connections": {help: "Connections that name servers made to dnstap sockets."},
-	"capture.ended":       {help: "Of these, how many ended, by how (docs/dnstap.md)."},
+	"capture.ended":       {help: "Connections to dnstap sockets that ended, by how (docs/dnstap.md)."},
 
 	"decode.fragments":     {help: "Datagrams put together, and fragments that were odd."},
 	"decode.tcp":           {help: "What TCP streams went through, by what it was."},
@@ -35,7 +35,7 @@ var details = map[string]detail{
 	"match.retries":     {help: "Queries over TCP with a link to a truncated answer."},
 
 	"deliver.batches":        {help: "Batches acknowledged."},
-	"deliver.bytes":          {help: "Bytes of these, as sent."},
+	"deliver.bytes":          {help: "Bytes of the batches acknowledged, as sent."},
 	"deliver.failed":         {help: "Calls to brokers that failed."},
 	"deliver.retried":        {help: "Records sent again unchanged; brokers remove what they had."},
 	"deliver.redelivered":    {help: "Records sent again under a new identity: they may be in the topic twice."},
