@@ -32,7 +32,8 @@ var actions = map[string][]string{
 		"records go on by themselves then"},
 	"no_answer": {"look at the broker whose connection has bytes that are not acknowledged, or was " +
 		"last heard of long ago: its disk, its pauses, its network",
-		"the sensor replaces its client by itself when a probe gets through and it does not"},
+		"the sensor replaces its client by itself when a probe gets through and it does not",
+		"if nothing was acknowledged yet, see that the port is Kafka's"},
 	"not_enough_replicas": {"bring brokers back until min.insync.replicas are in sync: " +
 		"kafka-topics.sh --describe --under-min-isr-partitions"},
 	"no_leader": {"bring back the brokers that had the partitions named above: " +
@@ -59,6 +60,13 @@ var actions = map[string][]string{
 			"process listens on it, and that enough files may be open"},
 }
 
+// hints are what to do first where the last error says more than the state that it led to.
+var hints = []struct{ words, advice string }{
+	{"too many open files", "raise how many files the sensor may open: LimitNOFILE=1024, or ulimit -n 1024"},
+	{"is TLS expected on this port?", "if the brokers want TLS on this port, give --tls, and --tls-ca for an authority of your own"},
+	{"the port may not speak TLS", "name the port that speaks TLS, or leave TLS out if that one is plain"},
+}
+
 // next returns what can be done about the state, and about what is wrong beside it.
 func next(a ask.Answer) []string {
 	all, known := actions[a.State.Name]
@@ -69,8 +77,10 @@ func next(a ask.Answer) []string {
 	if a.State.Name == "dropping" && told(a) {
 		all = append(all, "until then more room loses less: "+room(a.Detail.Delivery))
 	}
-	if e := a.Detail.Delivery.LastError; strings.Contains(e, "too many open files") {
-		all = append([]string{"raise how many files the sensor may open: LimitNOFILE=1024, or ulimit -n 1024"}, all...)
+	for _, h := range hints {
+		if strings.Contains(a.Detail.Delivery.LastError, h.words) {
+			all = append([]string{h.advice}, all...)
+		}
 	}
 	for _, b := range a.Detail.Delivery.Behind {
 		all = append(all, actions[b]...)

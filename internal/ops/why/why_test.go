@@ -146,6 +146,12 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		{"too many open files", sensor("unreachable", func(a *ask.Answer) {
 			a.Detail.Delivery.LastError = "dial tcp 10.0.0.1:9092: socket: too many open files"
 		}), false, nil, []string{"do next:\n- raise how many files the sensor may open: LimitNOFILE=1024"}, nil},
+		{"plain text to a port for TLS", sensor("unreachable", func(a *ask.Answer) {
+			a.Detail.Delivery.LastError = "the broker closed the connection before it answered: is TLS expected on this port? (EOF)"
+		}), false, nil, []string{"do next:\n- if the brokers want TLS on this port, give --tls"}, nil},
+		{"TLS to a port for plain text", sensor("no_answer", func(a *ask.Answer) {
+			a.Detail.Delivery.LastError = "the TLS handshake was not answered in time: the port may not speak TLS"
+		}), false, nil, []string{"do next:\n- name the port that speaks TLS"}, nil},
 		{"a socket that no name server has found", sensor("idle", func(a *ask.Answer) {
 			a.Detail.Lanes[0].Interface = "unix:///run/dnsluice.sock"
 		}), true, nil, []string{"dnstap                no name server has connected yet"}, nil},
