@@ -55,12 +55,15 @@ func manual(root *cobra.Command) string {
 				kind, help := pflag.UnquoteUsage(f)
 				line(".TP", "")
 				line("", strings.TrimSpace("--"+f.Name+" "+kind))
+				if d := f.DefValue; d != "" && d != "false" && d != "[]" {
+					help += " Default: " + d + "."
+				}
 				line("", help)
 			})
 			if c.Example != "" {
 				line(".PP", "")
 				line(".nf", "")
-				line("", c.Example)
+				b.WriteString(roff(c.Example) + "\n") // each line is indented
 				line(".fi", "")
 			}
 		}

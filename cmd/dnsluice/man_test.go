@@ -3,11 +3,16 @@
 package main
 
 import (
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"github.com/dnsluice/dnsluice/internal/ops/config"
 )
 
 func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
@@ -36,6 +41,58 @@ func TestTheManualHasEveryCommandAndFlag(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+func TestTheManualHasDefaultsAndExamplesAsHelpHas(t *testing.T) {
+	page := manual(command())
+	for _, words := range []string{
+		"\n" + roff("How batches are compressed: snappy, zstd, lz4, gzip, none. Default: snappy.") + "\n",
+		"\n" + roff("Name of this sensor, in every record. Default: the host's name.") + "\n",
+		"\n" + roff("Connect to the brokers with TLS. Default: true with tls.ca, cert, key or server_name, else false.") + "\n",
+		"\nPrint the results as JSON.\n",
+		"\nSniff on this interface instead of replaying (repeatable).\n",
+		"\n.nf\n" + roff("  dnsluice why\n  dnsluice why --http 127.0.0.1:9953 --json") + "\n.fi\n",
+	} {
+		if !strings.Contains(page, words) {
+			t.Errorf("it lacks %q", words)
+		}
+	}
+}
+
+// TestOperatingHasTheFlagsOfEveryCommand has docs/operating.md say what --help says of the flags that
+// are no keys of the configuration, which docs/configuration.md has.
+func TestOperatingHasTheFlagsOfEveryCommand(t *testing.T) {
+	data, err := os.ReadFile("../../docs/operating.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	keys := pflag.NewFlagSet("", pflag.ContinueOnError)
+	config.Bind(keys)
+	var want []string
+	var each func(c *cobra.Command)
+	each = func(c *cobra.Command) {
+		c.LocalFlags().VisitAll(func(f *pflag.Flag) {
+			if f.Name == "help" || f.Name == "version" || f.Hidden || keys.Lookup(f.Name) != nil {
+				return
+			}
+			standard := "-"
+			if f.DefValue != "false" && f.DefValue != "[]" {
+				standard = "`" + f.DefValue + "`"
+			}
+			want = append(want, "| `"+strings.TrimPrefix(c.CommandPath(), "dnsluice ")+"` | `--"+f.Name+"` | "+
+				standard+" | "+f.Usage+" |")
+		})
+		for _, sub := range c.Commands() {
+			if sub.Name() != "help" && sub.Name() != "completion" {
+				each(sub)
+			}
+		}
+	}
+	each(command())
+	rows := regexp.MustCompile("(?m)^\\| `[^|]*` \\| `--.*$").FindAllString(string(data), -1)
+	if diff := cmp.Diff(want, rows); diff != "" {
+		t.Errorf("(-want +got):\n%s\n%s", diff, strings.Join(want, "\n"))
 	}
 }
 

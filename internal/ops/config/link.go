@@ -209,7 +209,7 @@ func linkOptions(c *Config) []option {
 	t, s := &c.TLS, &c.SASL
 	return []option{
 		{key: "tls.enabled", flag: "tls", value: yesno(&t.Enabled),
-			fallback: "`true` with any of the next four, else `false`",
+			fallback: "`true` with tls.ca, cert, key or server_name, else `false`",
 			help:     "Connect to the brokers with TLS."},
 		{key: "tls.ca", flag: "tls-ca", value: text(&t.CA),
 			help: "PEM file of the authorities that may sign the brokers' certificates, instead of " +

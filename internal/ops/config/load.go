@@ -60,6 +60,9 @@ func Bind(fs *pflag.FlagSet, keys ...string) {
 			continue
 		}
 		fs.Var(&flagValue{option: o}, o.flag, o.help)
+		if o.fallback != "" { // as the manual has it, whatever this host makes of it
+			fs.Lookup(o.flag).DefValue = strings.ReplaceAll(o.fallback, "`", "")
+		}
 		if o.value.syntax().name == "bool" {
 			fs.Lookup(o.flag).NoOptDefVal = "true"
 		}

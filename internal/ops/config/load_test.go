@@ -298,16 +298,13 @@ func TestBindDefinesTheFlagsOfTheArchitecture(t *testing.T) {
 	Bind(set)
 	var got []string
 	set.VisitAll(func(f *pflag.Flag) { got = append(got, f.Name+" "+f.Value.Type()+" "+f.DefValue) })
-	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
 	want := []string{"brokers list ", "compression string snappy", "config string ",
 		"delivery string at-least-once", "dnstap string ", "emit string messages", "format string json",
 		"grace duration 10s", "http string 127.0.0.1:9953", "interface string ", "key string none", "ledger string ", "memory size 96MiB",
 		"ports list 53", "read string ", "sasl-mechanism string none", "sasl-password-file string ",
-		"sasl-user string ", "sensor string " + host, "spool-dir string ", "spool-max size 0", "tls bool false", "tls-ca string ",
-		"tls-cert string ", "tls-key string ", "topic string dns", "tunnels list "}
+		"sasl-user string ", "sensor string the host's name", "spool-dir string ", "spool-max size 0",
+		"tls bool true with tls.ca, cert, key or server_name, else false", "tls-ca string ",
+		"tls-cert string ", "tls-key string ", "topic string dns", "tunnels list none on interfaces, all in files"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("flags (-want +got):\n%s", diff)
 	}
