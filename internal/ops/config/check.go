@@ -151,7 +151,9 @@ func (c Config) checkCapture(m *Mistakes) {
 	seen := map[string]bool{}
 	for _, name := range c.Capture.Interfaces {
 		switch {
-		case name == "" || len(name) > maxInterface || strings.ContainsAny(name, "/, \t\n"):
+		case strings.Contains(name, ","):
+			m.add("capture.interfaces", "%q is not one name; give --interface once for each, or a list in the file", name)
+		case name == "" || len(name) > maxInterface || strings.ContainsAny(name, "/ \t\n"):
 			m.add("capture.interfaces", "%q is no interface's name; ip link lists them", name)
 		case seen[name]:
 			m.add("capture.interfaces", "%q is given twice, its packets would be too", name)

@@ -42,7 +42,7 @@ func TestValidateFindsEachBadValue(t *testing.T) {
 			func(c *Config) { c.Capture.Interfaces = []string{"0123456789abcdef"} },
 			`capture.interfaces: "0123456789abcdef" is no interface's name; ip link lists them`},
 		{"two interfaces in one word", func(c *Config) { c.Capture.Interfaces = []string{"a,b"} },
-			`capture.interfaces: "a,b" is no interface's name; ip link lists them`},
+			`capture.interfaces: "a,b" is not one name; give --interface once for each, or a list in the file`},
 		{"an interface twice", func(c *Config) { c.Capture.Interfaces = []string{"a", "b", "a"} },
 			`capture.interfaces: "a" is given twice, its packets would be too`},
 		{"a file without a name", func(c *Config) { c.Capture.Read = []string{""} },

@@ -29,7 +29,7 @@ func options(c *Config) []option {
 			help: "Capture file to read instead of an interface, - for standard input. " +
 				"May be given more than once."},
 		{key: "capture.ports", flag: "ports", value: ports(&capture.Ports),
-			help: "Ports of DNS, UDP and TCP."},
+			help: "Ports of DNS, UDP and TCP; at most 100 on interfaces."},
 		{key: "capture.tunnels", flag: "tunnels", value: commaTexts(&capture.Tunnels),
 			fallback: "none on interfaces, all in files",
 			help: "Tunnels to look into, such as vxlan,gre or all. On interfaces these pass the " +
