@@ -107,6 +107,8 @@ func room(d ask.Delivery) string {
 		return "--memory; at most once nothing waits on disk, which takes --delivery at-least-once"
 	case d.Spool == nil:
 		return "--spool-dir, or --memory"
+	case d.Spool.Error != "": // a larger --spool-max is of no use to a disk that is full
+		return "on the disk of the spool, or --memory"
 	}
 	return "--spool-max, or --memory"
 }

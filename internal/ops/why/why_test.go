@@ -113,6 +113,9 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		{"records that are dropped with a spool", sensor("dropping", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{MaxBytes: 1 << 20}
 		}), false, nil, []string{"more room loses less: --spool-max, or --memory"}, []string{"--spool-dir"}},
+		{"records that are dropped because the disk is full", sensor("dropping", func(a *ask.Answer) {
+			a.Detail.Delivery.Spool = &ask.Spool{MaxBytes: 1 << 20, Error: "no space left on device"}
+		}), false, nil, []string{"more room loses less: on the disk of the spool, or --memory"}, []string{"--spool-max"}},
 		{"a backlog while all flows", sensor("flowing", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{Records: 10, Bytes: 1000, MaxBytes: 1 << 20}
 		}), true, []string{"10 on disk"}, []string{"10 records, 1.0 KiB of 1.0 MiB"}, nil},
