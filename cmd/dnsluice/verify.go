@@ -86,7 +86,7 @@ func verifyFiles(c *cobra.Command, o verifyOptions) error {
 			return fmt.Errorf("verify: read %s: %w", name, err)
 		}
 	}
-	return conclude(c, o, check.Report(verify.Options{}))
+	return conclude(c, o, check.Report(verify.Options{Files: o.files}))
 }
 
 // longestLine is more than the largest record has.

@@ -36,7 +36,7 @@ type Report struct {
 // Report judges what was added. It may be called again after more was.
 func (c *Checker) Report(o Options) Report {
 	out := Report{Partitions: []Partition{}, Runs: []Run{}, Foreign: c.foreign,
-		foreignAt: c.where, cut: c.cut(true) || c.cut(false)}
+		foreignAt: c.where.in(o.Files), cut: c.cut(true) || c.cut(false)}
 	for _, p := range c.partitions {
 		out.Partitions = append(out.Partitions, p.Partition)
 	}

@@ -133,7 +133,10 @@ func (r *Report) notes(b *strings.Builder) {
 			"  that had come to where each partition was begun, and the last that had come\n" +
 			"  beyond the end of none\n")
 	}
-	if r.Foreign > 0 {
+	switch {
+	case r.Foreign == 1:
+		fmt.Fprintf(b, "1 value is no record of dnsluice, at %s\n", r.foreignAt)
+	case r.Foreign > 1:
 		fmt.Fprintf(b, "%s values are no records of dnsluice, the first at %s\n",
 			number(r.Foreign), r.foreignAt)
 	}

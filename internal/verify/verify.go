@@ -31,6 +31,9 @@ var ErrMemory = errors.New("verify: the records seen are too many and too scatte
 type Options struct {
 	Memory int // bytes for what was seen; 0 is DefaultMemory
 
+	// Files are what the partitions are when files are read, - for standard input; offsets are lines.
+	Files []string
+
 	// Topic is the id of the topic that is read, as a heartbeat has it. Without it a topic that was
 	// not read whole proves nothing.
 	Topic string
@@ -61,8 +64,8 @@ type Checker struct {
 	reached    map[uint64]uint64 // by a heartbeat, for a moment
 	partitions map[int32]*partition
 	runs       map[runID]*run
-	foreign    uint64 // values that are no records of ours
-	where      string // the first of those
+	foreign    uint64   // values that are no records of ours
+	where      position // the first of those
 	record     fields
 }
 
@@ -180,9 +183,27 @@ func (c *Checker) keep(r *run, b beat) {
 
 func (c *Checker) strange(partition int32, offset int64) {
 	if c.foreign == 0 {
-		c.where = fmt.Sprintf("partition %d, offset %d", partition, offset)
+		c.where = position{partition, offset}
 	}
 	c.foreign++
+}
+
+// position is where a value was.
+type position struct {
+	partition int32
+	offset    int64
+}
+
+// in says it for people.
+func (p position) in(files []string) string {
+	switch {
+	case int(p.partition) >= len(files):
+	case files[p.partition] == "-":
+		return fmt.Sprintf("line %d of standard input", p.offset)
+	default:
+		return fmt.Sprintf("line %d of %s", p.offset, files[p.partition])
+	}
+	return fmt.Sprintf("partition %d, offset %d", p.partition, p.offset)
 }
 
 func (c *Checker) partition(n int32) *partition {
