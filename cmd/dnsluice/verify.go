@@ -102,7 +102,7 @@ func addFile(c *cobra.Command, check *verify.Checker, number int32, name string)
 		defer f.Close()
 		in = f
 	}
-	lines := bufio.NewScanner(in)
+	lines := bufio.NewScanner(untilDone{c.Context(), in})
 	lines.Buffer(make([]byte, 0, 64<<10), longestLine)
 	n := int64(1)
 	for ; lines.Scan(); n++ {
@@ -121,6 +121,32 @@ func addFile(c *cobra.Command, check *verify.Checker, number int32, name string)
 		return fmt.Errorf("line %d has more than %d bytes, which no record has", n, longestLine)
 	}
 	return lines.Err()
+}
+
+// untilDone is a reader that ends with its context even while a pipe or a terminal gives nothing,
+// whose reads nothing interrupts. After that nobody may look at what it was to read into.
+type untilDone struct {
+	ctx context.Context
+	in  io.Reader
+}
+
+// Read implements io.Reader.
+func (r untilDone) Read(b []byte) (int, error) {
+	type result struct {
+		n   int
+		err error
+	}
+	got := make(chan result, 1)
+	go func() {
+		n, err := r.in.Read(b)
+		got <- result{n, err}
+	}()
+	select {
+	case r := <-got:
+		return r.n, r.err
+	case <-r.ctx.Done():
+		return 0, r.ctx.Err()
+	}
 }
 
 // valueOf returns the record in a line: the line, or what it holds when writeLine made it of a

@@ -3,8 +3,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"path/filepath"
 	"strconv"
@@ -287,6 +290,20 @@ func TestALineThatIsTooLongIsNamed(t *testing.T) {
 	if !strings.Contains(r.stderr, file+": line 2 has more than") ||
 		strings.Count(r.stderr, "\n") != 1 {
 		t.Errorf("it says %s", r.stderr)
+	}
+}
+
+func TestVerifyEndsWhileStandardInputIsSilent(t *testing.T) {
+	t.Parallel()
+	silent, writer := io.Pipe()
+	defer writer.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := command()
+	c.SetArgs([]string{"verify", "--file", "-"})
+	c.SetIn(silent)
+	if err := c.ExecuteContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("it ends with %v", err)
 	}
 }
 
