@@ -3,23 +3,18 @@
 package main
 
 import (
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // TestCheckHearsThatOneDirectionIsMissing is in a network namespace of its own, where somebody
 // asks and nobody answers.
 func TestCheckHearsThatOneDirectionIsMissing(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		cannot(t, "needs root: sudo make test-root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		cannot(t, "needs the ip command: apt-get install iproute2")
-	}
+	netns.Tools(t)
 	cmd := program(t, "check", "--interface", "lo", "--brokers", "127.0.0.1:9", "--listen", "1s", "--http", "off")
 	cmd.Env = append(cmd.Env, beTalker+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}

@@ -3,23 +3,18 @@
 package main
 
 import (
-	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // TestTheDemoSniffs is the whole job on a machine of its own, a network namespace: packets off an
 // interface, into Kafka, and back.
 func TestTheDemoSniffs(t *testing.T) {
 	t.Parallel()
-	if os.Geteuid() != 0 {
-		cannot(t, "needs root: sudo make test-root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		cannot(t, "needs the ip command: apt-get install iproute2")
-	}
+	netns.Tools(t)
 	cmd := program(t, "demo", "--capture", "lo", "--for", "1s")
 	cmd.Env = append(cmd.Env, beTalker+"=1")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}

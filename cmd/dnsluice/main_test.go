@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dnsluice/dnsluice/schema"
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 // write writes a file and returns its path.
@@ -121,7 +122,7 @@ func TestAFullDiskIsAFailure(t *testing.T) {
 	t.Parallel()
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		cannot(t, "needs /dev/full, which Linux has")
+		need.Cannot(t, "needs /dev/full, which Linux has")
 	}
 	defer full.Close()
 	for _, file := range []string{"chaos.pcap", "transfer-axfr.pcap.zst"} {

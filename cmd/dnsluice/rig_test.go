@@ -285,12 +285,3 @@ func ledgerOf(t *testing.T, path string) account {
 	}
 	return a
 }
-
-// cannot skips a test that this machine cannot run, which in CI is a failure.
-func cannot(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}

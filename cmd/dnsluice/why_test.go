@@ -16,6 +16,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/ops/ask"
 	"github.com/dnsluice/dnsluice/internal/ops/why"
 	"github.com/dnsluice/dnsluice/internal/sensor"
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 // running is a sensor with a pipe for a capture, whose brokers may be away, and where it listens.
@@ -201,7 +202,7 @@ func TestAPaintedFrameCoversTheOneBefore(t *testing.T) {
 	}
 	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
 	if err != nil {
-		cannot(t, "needs /dev/full, which Linux has")
+		need.Cannot(t, "needs /dev/full, which Linux has")
 	}
 	defer full.Close()
 	if err := paint(full, []string{"x"}, 1); err == nil {

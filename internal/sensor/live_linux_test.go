@@ -6,11 +6,8 @@ import (
 	"context"
 	"io"
 	"log/slog"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,82 +18,8 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka"
 	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
-
-// inside is set in the process that is in a network namespace of its own.
-const inside = "DNSLUICE_TEST_INSIDE"
-
-// isolated runs the test again, as a process in a network namespace of its own, and tells whether
-// this is that process. A thread in a namespace would not do: lanes open their sockets again on
-// other threads.
-func isolated(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(inside) != "" {
-		ip(t, "link set lo up")
-		return true
-	}
-	if os.Geteuid() != 0 {
-		cannot(t, "needs root: sudo make test-root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		cannot(t, "needs the ip command: apt-get install iproute2")
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v")
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case os.IsPermission(err):
-		cannot(t, "needs CAP_SYS_ADMIN to make a network namespace: sudo make test-root")
-	case err != nil:
-		t.Fatalf("%v: %s", err, out)
-	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
-		t.Fatalf("it did not run: %s", out)
-	}
-	return false
-}
-
-func ip(t *testing.T, args string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, out)
-	}
-}
-
-// veth makes a pair of interfaces: near is captured on, frames are sent out of far. They have no
-// addresses, so that nothing but the test talks.
-func veth(t *testing.T) {
-	t.Helper()
-	ip(t, "link add near type veth peer name far")
-	ip(t, "link set near up addrgenmode none")
-	ip(t, "link set far up addrgenmode none")
-}
-
-// sender sends frames out of the interface far, as it is at this moment.
-func sender(t *testing.T) int {
-	t.Helper()
-	return senderOn(t, "far")
-}
-
-func senderOn(t *testing.T, name string) int {
-	t.Helper()
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	ifr, err := unix.NewIfreq(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.IoctlIfreq(fd, unix.SIOCGIFINDEX, ifr); err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: int(ifr.Uint32())}); err != nil {
-		t.Fatal(err)
-	}
-	return fd
-}
 
 // frames returns the Ethernet frames of a capture.
 func frames(t *testing.T, file string) [][]byte {
@@ -160,7 +83,7 @@ func startLiveWith(t *testing.T, change func(*Config)) *live {
 // before an interface is really up, and what comes before the capture is.
 func (l *live) sendUntil(frame []byte) {
 	l.t.Helper()
-	fd, before := sender(l.t), l.got
+	fd, before := netns.Sender(l.t, "far"), l.got
 	for end := time.Now().Add(patience); l.got == before; {
 		if _, err := unix.Write(fd, frame); err != nil && err != unix.ENETDOWN {
 			l.t.Fatal(err)
@@ -188,14 +111,14 @@ func (l *live) end() []sent {
 }
 
 func TestKernelPacketsBecomeRecords(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	l := startLive(t)
 	all := frames(t, own(t, "bind-types.pcap")[0])
 	l.sendUntil(all[0])
-	fd := sender(t)
+	fd := netns.Sender(t, "far")
 	for _, f := range all {
 		if _, err := unix.Write(fd, f); err != nil {
 			t.Fatal(err)
@@ -251,19 +174,19 @@ func (l *live) awaitStatus(ok func(deliver.Status) bool) {
 }
 
 func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	l := startLive(t)
 	frame := frames(t, own(t, "bind-types.pcap")[0])[0]
 	l.sendUntil(frame)
-	ip(t, "link del near")
+	netns.IP(t, "link del near")
 	l.awaitState(func(s deliver.State) bool { return s == CaptureDown })
 	if s := l.s.Status(); !strings.Contains(s.Sentence, "near") || s.State.Ready() {
 		t.Errorf("%+v", s)
 	}
-	veth(t)
+	netns.Veth(t)
 	l.sendUntil(frame)
 	l.awaitState(deliver.State.Ready)
 	l.end()
@@ -273,13 +196,13 @@ func TestKernelInterfaceThatVanishesAndComesBack(t *testing.T) {
 }
 
 func TestKernelACarrierThatIsLostIsTold(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	l := startLive(t)
 	l.sendUntil(frames(t, own(t, "bind-types.pcap")[0])[0])
-	ip(t, "link set far down")
+	netns.IP(t, "link set far down")
 	l.awaitStatus(func(s deliver.Status) bool {
 		return s.State.Ready() && strings.Contains(s.Sentence, "; nothing comes from near, without a carrier")
 	})
@@ -287,10 +210,10 @@ func TestKernelACarrierThatIsLostIsTold(t *testing.T) {
 }
 
 func TestKernelRefusalsSayWhatToDo(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	open := func(name string) string {
 		cfg := settings()
 		cfg.Interfaces, cfg.RingSize = []string{name}, 2<<20

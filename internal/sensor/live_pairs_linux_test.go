@@ -17,6 +17,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dnsluice/dnsluice/internal/match"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // flow is one client that asks its server one question.
@@ -216,7 +217,7 @@ func awaitUp(t *testing.T, names ...string) {
 // write sends frames out of an interface.
 func write(t *testing.T, name string, frames [][]byte) {
 	t.Helper()
-	fd := senderOn(t, name)
+	fd := netns.Sender(t, name)
 	for _, f := range frames {
 		if _, err := unix.Write(fd, f); err != nil {
 			t.Fatal(err)
@@ -239,10 +240,10 @@ func (l *live) awaitMessages(n int) {
 // TestKernelPairsMeetOnOneLane sends thousands of queries and answers, in all carriers, answers
 // also in shuffled fragments, and expects each pair in one record: nothing unanswered or alone.
 func TestKernelPairsMeetOnOneLane(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	awaitUp(t, "near", "far")
 	var flows []flow
 	for carrier := range carriersLive {
@@ -317,10 +318,10 @@ func checkPairs(t *testing.T, records []sent, flows []flow, lanes int) {
 // TestKernelTunnelsThatNobodyAskedForStayOutside sends all carriers to a sensor that looks into
 // none: the kernel keeps those that are tunnels.
 func TestKernelTunnelsThatNobodyAskedForStayOutside(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
-	veth(t)
+	netns.Veth(t)
 	awaitUp(t, "near", "far")
 	l := startLiveWith(t, func(*Config) {})
 	plain := 0

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/dnsluice/dnsluice/internal/ops/ledger"
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 // The captures, each with a list of the messages that tshark finds in it.
@@ -41,7 +42,7 @@ func TestOurCapturesAsTsharkSeesThem(t *testing.T) {
 // part of the repository.
 func TestSharedCapturesAsTsharkSeesThem(t *testing.T) {
 	if _, err := os.Stat(sharedCaptures); err != nil {
-		cannot(t, "needs the folder of captures beside the repository: "+sharedCaptures)
+		need.Cannot(t, "needs the folder of captures beside the repository: "+sharedCaptures)
 	}
 	rows := readTSV(t, filepath.Join(sharedCaptures, "CATALOG.tsv"))
 	for _, row := range rows {
@@ -51,15 +52,6 @@ func TestSharedCapturesAsTsharkSeesThem(t *testing.T) {
 	if len(rows) < 300 {
 		t.Errorf("only %d captures", len(rows))
 	}
-}
-
-// cannot skips a test that this machine cannot run, which in CI is a failure.
-func cannot(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
 }
 
 // compareCapture compares one capture with its list.
@@ -290,7 +282,7 @@ func known(t *testing.T, capture string) map[string]int {
 // TestListedDifferencesAreOfCaptures keeps the list from outliving what it is about.
 func TestListedDifferencesAreOfCaptures(t *testing.T) {
 	if _, err := os.Stat(sharedCaptures); err != nil {
-		cannot(t, "needs the folder of captures beside the repository: "+sharedCaptures)
+		need.Cannot(t, "needs the folder of captures beside the repository: "+sharedCaptures)
 	}
 	for _, row := range readTSV(t, listed) {
 		_, own := os.Stat(filepath.Join(ownCaptures, row["file"]))

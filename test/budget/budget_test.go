@@ -27,6 +27,7 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver/kafka/embedded"
 	"github.com/dnsluice/dnsluice/internal/match"
 	"github.com/dnsluice/dnsluice/internal/sensor"
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 var update = flag.Bool("update", false, "store what is measured as the budget")
@@ -274,12 +275,7 @@ func readBudget(t *testing.T) map[string]cost {
 }
 
 func TestTheLineKeepsWithinItsBudget(t *testing.T) {
-	if _, err := exec.LookPath("valgrind"); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("needs valgrind: apt-get install valgrind")
-		}
-		t.Skip("needs valgrind: apt-get install valgrind")
-	}
+	need.Command(t, "valgrind", "valgrind")
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the budget is in instructions of amd64")
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/dnsluice/dnsluice/test/drills/result"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // program builds the program once, and returns its path.
@@ -42,7 +43,7 @@ var program = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if os.Getenv(inside) != "" {
+	if netns.Inside() {
 		os.Exit(code) // who started this one removes the program
 	}
 	if path, err := program(); err == nil {

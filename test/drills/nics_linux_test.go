@@ -7,11 +7,8 @@ package drills
 import (
 	"fmt"
 	"net"
-	"os"
-	"os/exec"
 	"runtime"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,44 +18,8 @@ import (
 	"github.com/dnsluice/dnsluice/internal/deliver"
 	"github.com/dnsluice/dnsluice/internal/packet"
 	"github.com/dnsluice/dnsluice/internal/sensor"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
-
-// inside is set in the process that is in a network namespace of its own.
-const inside = "DNSLUICE_DRILL_INSIDE"
-
-// isolated runs the test again, as a process in a network namespace of its own, and tells whether
-// this is that process.
-func isolated(t *testing.T) bool {
-	t.Helper()
-	if os.Getenv(inside) != "" {
-		return true
-	}
-	cannot := t.Skip
-	if os.Getenv("CI") == "true" {
-		cannot = t.Fatal
-	}
-	if os.Geteuid() != 0 {
-		cannot("needs root: sudo make reliability")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		cannot("needs the ip command: apt-get install iproute2")
-	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v",
-		fmt.Sprintf("-test.short=%v", testing.Short()))
-	cmd.Env = append(os.Environ(), inside+"=1")
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: syscall.SIGKILL}
-	out, err := cmd.CombinedOutput()
-	switch {
-	case os.IsPermission(err):
-		cannot("needs CAP_SYS_ADMIN to make a network namespace: sudo make reliability")
-	case err != nil:
-		t.Fatalf("%v: %s", err, out)
-	case !strings.Contains(string(out), "--- PASS: "+t.Name()):
-		t.Fatalf("it did not run: %s", out)
-	}
-	t.Logf("%s", out)
-	return false
-}
 
 // beyond is another network namespace, in which nothing runs but what do is given: brokers listen
 // there, and queries come from there, so that all of it crosses the cables between the two.
@@ -95,20 +56,10 @@ func (b *beyond) do(f func()) {
 	<-done
 }
 
-// ip runs the command of that name on this side.
-func (b *beyond) ip(args string) string {
-	b.Helper()
-	out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput()
-	if err != nil {
-		b.Fatalf("ip %s: %v: %s", args, err, out)
-	}
-	return string(out)
-}
-
-// ipThere runs it on the other side.
+// ipThere runs the command ip on the other side.
 func (b *beyond) ipThere(args string) (said string) {
 	b.Helper()
-	b.do(func() { said = b.ip(args) })
+	b.do(func() { said = netns.IP(b, args) })
 	return said
 }
 
@@ -118,9 +69,9 @@ func peer(name string) string { return name + "-peer" }
 // cable makes an interface and its peer on the other side.
 func (b *beyond) cable(name string) {
 	b.Helper()
-	b.ip("link add " + name + " type veth peer name " + peer(name))
-	b.Cleanup(func() { b.ip("link del " + name) })
-	b.ip(fmt.Sprintf("link set %s netns %d", peer(name), b.tid))
+	netns.IP(b, "link add "+name+" type veth peer name "+peer(name))
+	b.Cleanup(func() { netns.IP(b, "link del "+name) })
+	netns.IP(b, fmt.Sprintf("link set %s netns %d", peer(name), b.tid))
 	b.up(name)
 }
 
@@ -128,10 +79,10 @@ func (b *beyond) cable(name string) {
 // some time after its peer is up; what is sent before is lost.
 func (b *beyond) up(name string) {
 	b.Helper()
-	b.ip("link set " + name + " up addrgenmode none")
+	netns.IP(b, "link set "+name+" up addrgenmode none")
 	b.ipThere("link set " + peer(name) + " up addrgenmode none")
 	until(b, name+" is up", patience, func() bool {
-		return strings.Contains(b.ip("-o link show "+name), "state UP") &&
+		return strings.Contains(netns.IP(b, "-o link show "+name), "state UP") &&
 			strings.Contains(b.ipThere("-o link show "+peer(name)), "state UP")
 	})
 }
@@ -197,7 +148,7 @@ func (b *beyond) pump(f *flow, fd int, listens <-chan struct{}) {
 // Before the interface of the capture goes down queries stop, and go on when it captures again:
 // so all of them are to be in the topic. What comes while it is down has a number that nobody asked.
 func TestDrillInterfaces(t *testing.T) {
-	if !isolated(t) {
+	if !netns.Again(t) {
 		return
 	}
 	for _, c := range []struct {
@@ -214,7 +165,7 @@ func TestDrillInterfaces(t *testing.T) {
 			if c.kafka != "near" {
 				b.cable(c.kafka)
 			}
-			b.ip("addr add 10.53.0.1/30 dev " + c.kafka)
+			netns.IP(b, "addr add 10.53.0.1/30 dev "+c.kafka)
 			b.ipThere("addr add 10.53.0.2/30 dev " + peer(c.kafka))
 			fd := b.sender(peer("near"))
 			blind := c.down == "near"
@@ -231,7 +182,7 @@ func TestDrillInterfaces(t *testing.T) {
 					r.rate(0)
 					until(r, "all is captured", patience, func() bool { return r.s.Ledger().Packets >= r.asked() })
 				}
-				b.ip("link set " + c.down + " down")
+				netns.IP(b, "link set "+c.down+" down")
 			}, want: c.want, during: func(r *rig) {
 				if !blind {
 					r.spooled(1000)

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // unhurried is the retire timeout of rings that are read when all is sent: each block with a packet
@@ -20,8 +22,8 @@ const unhurried = 100 * time.Millisecond
 // does (both ways come in) and as on a host (answers go out). It expects each client on one lane,
 // whatever its packets are in: the one that the program chooses in the machine of the tests above.
 func TestKernelGivesEachClientToOneLane(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	const clients = 12
 	for _, lanes := range []int{2, 4} {
 		cfg := configOf("near")
@@ -90,8 +92,8 @@ func sendAll(out [2]injector, c carrier, clients byte) (sent int) {
 
 // TestKernelLetsTheTunnelsAskedForThrough asks for one kind after the other and sends all.
 func TestKernelLetsTheTunnelsAskedForThrough(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	far := inject(t, "far")
 	asked := []string{""}
 	for _, c := range carriers() {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // idles fails when calls of Next return ErrIdle without waiting: a lane would burn its core.
@@ -35,24 +36,24 @@ func idles(t *testing.T, g *Group, when string) {
 }
 
 func TestKernelNextWaitsWhenNothingComes(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	g := open(t, configOf("near"))
 	idles(t, g, "on a quiet link")
 	far := inject(t, "far")
 	far.send(query4(), query4())
 	collect(t, g, 2)
 	idles(t, g, "after packets")
-	ip(t, "link set near down")
+	netns.IP(t, "link set near down")
 	idles(t, g, "when the interface is down")
-	ip(t, "link del near")
+	netns.IP(t, "link del near")
 	turnUntil(t, g, "it is gone", func() bool { return errors.Is(g.Lane(0).Err(), errAbsent) })
 	idles(t, g, "when the interface is gone")
 }
 
 func TestKernelPromiscuousModeIsAChoice(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	for _, promiscuous := range []bool{true, false} {
 		cfg := configOf("near")
 		cfg.Promiscuous = promiscuous
@@ -71,21 +72,21 @@ func TestKernelPromiscuousModeIsAChoice(t *testing.T) {
 }
 
 func TestKernelInterfaceGoesDownAndUp(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
-	ip(t, "link set near down")
+	netns.IP(t, "link set near down")
 	turnUntil(t, g, "both lanes say that it is down", func() bool {
 		return errors.Is(g.Lane(0).Err(), errDown) && errors.Is(g.Lane(1).Err(), errDown)
 	})
-	up(t, "near", "far")
+	netns.Up(t, "near", "far")
 	turnUntil(t, g, "it is up again", func() bool {
 		return g.Lane(0).Stats().Reopened == 1 && g.Lane(1).Stats().Reopened == 1
 	})
-	ip(t, "link set near down") // and up before a lane looks
-	up(t, "near", "far")
+	netns.IP(t, "link set near down") // and up before a lane looks
+	netns.Up(t, "near", "far")
 	turnUntil(t, g, "it was down for a moment", func() bool {
 		return g.Lane(0).Stats().Reopened == 2 && g.Lane(1).Stats().Reopened == 2
 	})
@@ -100,45 +101,45 @@ func TestKernelInterfaceGoesDownAndUp(t *testing.T) {
 }
 
 func TestKernelTellsAnInterfaceWithoutACarrier(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	g := open(t, configOf("near"))
 	if !g.Carrier() {
 		t.Error("none, and the peer is up")
 	}
-	ip(t, "link set far down")
+	netns.IP(t, "link set far down")
 	turnUntil(t, g, "it has no carrier", func() bool { return !g.Carrier() })
 	idles(t, g, "without a carrier")
 	if err := g.Lane(0).Err(); err != nil {
 		t.Errorf("it is not down: %v", err)
 	}
-	ip(t, "link set near down") // Err says it
+	netns.IP(t, "link set near down") // Err says it
 	if !g.Carrier() {
 		t.Error("none, of an interface that is down")
 	}
-	ip(t, "link del near")
+	netns.IP(t, "link del near")
 	if !g.Carrier() {
 		t.Error("none, of an interface that is gone")
 	}
 }
 
 func TestKernelInterfaceIsDownAtFirst(t *testing.T) {
-	isolate(t)
-	veth(t)
-	ip(t, "link set near down")
+	netns.Enter(t)
+	netns.Veth(t)
+	netns.IP(t, "link set near down")
 	g := open(t, configOf("near"))
 	if err := g.Lane(0).Err(); !errors.Is(err, errDown) {
 		t.Errorf("Err is %v", err)
 	}
-	up(t, "near", "far")
+	netns.Up(t, "near", "far")
 	turnUntil(t, g, "it captures", func() bool { return g.Lane(0).Err() == nil })
 	inject(t, "far").send(query4())
 	collect(t, g, 1)
 }
 
 func TestKernelInterfaceIsMadeAgain(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
@@ -147,15 +148,15 @@ func TestKernelInterfaceIsMadeAgain(t *testing.T) {
 		destroy func()
 		create  string
 	}{
-		{"with another index", func() { ip(t, "link del near") },
+		{"with another index", func() { netns.IP(t, "link del near") },
 			"link add near type veth peer name far"},
-		{"with the same index", func() { ip(t, "link del near") },
+		{"with the same index", func() { netns.IP(t, "link del near") },
 			"link add near index %i type veth peer name far"},
 		{"after it was given another name", func() {
 			// Before Linux 6.2 only while it is down.
 			if exec.Command("ip", "link", "set", "near", "name", "old").Run() != nil {
-				ip(t, "link set near down")
-				ip(t, "link set near name old")
+				netns.IP(t, "link set near down")
+				netns.IP(t, "link set near name old")
 			}
 		}, "link add near type veth peer name far2"},
 	}
@@ -175,12 +176,12 @@ func TestKernelInterfaceIsMadeAgain(t *testing.T) {
 		if got := g.Lane(0).Stats().Read + g.Lane(1).Stats().Read; got != want {
 			t.Errorf("%s: read %d packets, want %d", test.name, got, want)
 		}
-		ip(t, strings.ReplaceAll(test.create, "%i", strconv.Itoa(nic.index)))
+		netns.IP(t, strings.ReplaceAll(test.create, "%i", strconv.Itoa(nic.index)))
 		peer := "far"
 		if strings.HasSuffix(test.create, "far2") {
 			peer = "far2"
 		}
-		up(t, "near", peer)
+		netns.Up(t, "near", peer)
 		turnUntil(t, g, test.name+": it is back", func() bool {
 			return g.Lane(0).Err() == nil && g.Lane(1).Err() == nil
 		})
@@ -203,8 +204,8 @@ func TestKernelInterfaceIsMadeAgain(t *testing.T) {
 // One lane may find out that the interface was made again, and open it, while another still has
 // a socket of the old one and with it the old fanout group.
 func TestKernelInterfaceIsMadeAgainBetweenTwoLanes(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
@@ -216,9 +217,9 @@ func TestKernelInterfaceIsMadeAgainBetweenTwoLanes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ip(t, "link del near")
-		ip(t, strings.ReplaceAll(create, "%i", strconv.Itoa(nic.index)))
-		up(t, "near", "far")
+		netns.IP(t, "link del near")
+		netns.IP(t, strings.ReplaceAll(create, "%i", strconv.Itoa(nic.index)))
+		netns.Up(t, "near", "far")
 		for _, s := range g.lanes {
 			turnUntil(t, &Group{lanes: []*Source{s}}, "the lane is back", func() bool {
 				return s.Stats().Reopened == uint64(i+1)
@@ -236,8 +237,8 @@ func TestKernelInterfaceIsMadeAgainBetweenTwoLanes(t *testing.T) {
 }
 
 func TestKernelAnEmptyFanoutGroupIsNotJoinedAgain(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	k := &linux{cfg: configOf("near")}
 	var ids [2]int
 	for i := range ids {
@@ -257,8 +258,8 @@ func TestKernelAnEmptyFanoutGroupIsNotJoinedAgain(t *testing.T) {
 }
 
 func TestKernelDrainGivesWhatWasSentBefore(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
@@ -279,8 +280,8 @@ func TestKernelDrainGivesWhatWasSentBefore(t *testing.T) {
 }
 
 func TestKernelCloseCountsTheRest(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	g := open(t, configOf("near"))
 	far := inject(t, "far")
 	for range 10 {
@@ -299,8 +300,8 @@ func TestKernelCloseCountsTheRest(t *testing.T) {
 }
 
 func TestKernelAsksForNoCapabilityButNetRaw(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	far := inject(t, "far")
 	drop(t, 1<<unix.CAP_NET_RAW)
 	cfg := configOf("near")
@@ -315,8 +316,8 @@ func TestKernelAsksForNoCapabilityButNetRaw(t *testing.T) {
 }
 
 func TestKernelRefusalsSayWhatToDo(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	radio := tun(t, "radio0")
 	err := unix.IoctlSetInt(radio, unix.TUNSETLINK, unix.ARPHRD_IEEE80211_RADIOTAP)
 	if err != nil {

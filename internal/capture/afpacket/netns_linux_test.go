@@ -5,10 +5,7 @@ package afpacket
 import (
 	"bytes"
 	"io"
-	"os"
-	"os/exec"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,74 +13,13 @@ import (
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/test/need"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // patience is how long a test waits for a packet that must come. Nothing waits that long unless
 // it fails.
 const patience = 20 * time.Second
-
-// isolate moves the test into a network namespace of its own, which ends with it: the thread is
-// never unlocked, so it dies with the test's goroutine, and the namespace with the thread.
-func isolate(t *testing.T) {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		cannot(t, "needs root: sudo make test-root")
-	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		cannot(t, "needs CAP_SYS_ADMIN to make a network namespace: sudo make test-root")
-	}
-	if _, err := exec.LookPath("ip"); err != nil {
-		cannot(t, "needs the ip command: apt-get install iproute2")
-	}
-	ip(t, "link set lo up")
-}
-
-func cannot(t *testing.T, why string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(why)
-	}
-	t.Skip(why)
-}
-
-func ip(t *testing.T, args string) {
-	t.Helper()
-	if out, err := exec.Command("ip", strings.Fields(args)...).CombinedOutput(); err != nil {
-		t.Fatalf("ip %s: %v: %s", args, err, out)
-	}
-}
-
-// veth makes a pair of interfaces: near is captured on, frames are injected at far. They have
-// no addresses, so that nothing but the test talks.
-func veth(t *testing.T) {
-	t.Helper()
-	ip(t, "link add near type veth peer name far")
-	up(t, "near", "far")
-}
-
-// up sets both ends of a pair up and waits until frames pass. The kernel starts the queue of an
-// interface some time after its peer is up; what is sent before is lost.
-func up(t *testing.T, names ...string) {
-	t.Helper()
-	for _, name := range names {
-		ip(t, "link set "+name+" up addrgenmode none")
-	}
-	for _, name := range names {
-		for end := time.Now().Add(patience); ; {
-			out, err := exec.Command("ip", "-o", "link", "show", name).Output()
-			if err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(string(out), "state UP") {
-				break
-			}
-			if time.Now().After(end) {
-				t.Fatalf("%s does not come up: %s", name, out)
-			}
-		}
-	}
-}
 
 // injector sends whole frames out of an interface.
 type injector struct {
@@ -93,19 +29,7 @@ type injector struct {
 
 func inject(t *testing.T, name string) injector {
 	t.Helper()
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = unix.Close(fd) })
-	nic, err := find(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := unix.Bind(fd, &unix.SockaddrLinklayer{Ifindex: nic.index}); err != nil {
-		t.Fatal(err)
-	}
-	return injector{t, fd}
+	return injector{t, netns.Sender(t, name)}
 }
 
 func (i injector) send(frames ...[]byte) {
@@ -242,7 +166,7 @@ func tun(t *testing.T, name string) int {
 	t.Helper()
 	fd, err := unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
-		cannot(t, "needs /dev/net/tun: modprobe tun")
+		need.Cannot(t, "needs /dev/net/tun: modprobe tun")
 	}
 	t.Cleanup(func() { _ = unix.Close(fd) })
 	ifr, err := unix.NewIfreq(name)

@@ -16,11 +16,12 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 func TestKernelLetsOnlyDNSThrough(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	g := open(t, configOf("near"))
 	far := inject(t, "far")
 	start := time.Now()
@@ -56,8 +57,8 @@ func TestKernelLetsOnlyDNSThrough(t *testing.T) {
 }
 
 func TestKernelCapturesBothWays(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	g := open(t, configOf("near"))
 	out := query4()
 	in := ether(etherIPv4, ipv4(protoUDP, server4, client4, udp(53, 4000)))
@@ -69,8 +70,8 @@ func TestKernelCapturesBothWays(t *testing.T) {
 }
 
 func TestKernelTagsAreRestored(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	inner := ipv4(protoUDP, client4, server4, udp(4000, 53))
 	tests := []struct {
 		name  string
@@ -106,8 +107,8 @@ func TestKernelTagsAreRestored(t *testing.T) {
 }
 
 func TestKernelDropsAreCountedExactly(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.BlockSize, cfg.Blocks = os.Getpagesize(), 2
 	g := open(t, cfg)
@@ -138,8 +139,8 @@ func TestKernelDropsAreCountedExactly(t *testing.T) {
 }
 
 func TestKernelGivesBothDirectionsToOneLane(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
@@ -181,8 +182,8 @@ func TestKernelGivesBothDirectionsToOneLane(t *testing.T) {
 }
 
 func TestKernelPutsFragmentsTogether(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	for _, lanes := range []int{1, 2} {
 		cfg := configOf("near")
 		cfg.Lanes = lanes
@@ -225,8 +226,8 @@ func TestKernelPutsFragmentsTogether(t *testing.T) {
 }
 
 func TestKernelKeepsIPv6FragmentsOnOneLane(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	g := open(t, cfg)
@@ -257,8 +258,8 @@ func TestKernelKeepsIPv6FragmentsOnOneLane(t *testing.T) {
 }
 
 func TestKernelGivesTwoSensorsAllPackets(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	cfg := configOf("near")
 	cfg.Lanes = 2
 	a, b := open(t, cfg), open(t, cfg)
@@ -274,8 +275,8 @@ func TestKernelGivesTwoSensorsAllPackets(t *testing.T) {
 }
 
 func TestKernelLoopbackIsSeenOnce(t *testing.T) {
-	isolate(t)
-	ip(t, "link set lo mtu 1500")
+	netns.Enter(t)
+	netns.IP(t, "link set lo mtu 1500")
 	for _, lanes := range []int{1, 2} {
 		cfg := configOf("lo")
 		cfg.Lanes = lanes
@@ -313,7 +314,7 @@ func TestKernelLoopbackIsSeenOnce(t *testing.T) {
 
 // Kernels before 5.10 do not know the flag of the fanout group that the test above relies on.
 func TestKernelFilterIgnoresOutgoing(t *testing.T) {
-	isolate(t)
+	netns.Enter(t)
 	nic, err := find("lo")
 	if err != nil {
 		t.Fatal(err)
@@ -347,8 +348,8 @@ func TestKernelFilterIgnoresOutgoing(t *testing.T) {
 
 // While a socket is bound and not yet in its group, it sees what the other lanes see.
 func TestKernelOpeningTakesNothingForeign(t *testing.T) {
-	isolate(t)
-	veth(t)
+	netns.Enter(t)
+	netns.Veth(t)
 	far := inject(t, "far")
 	stop, stopped := make(chan struct{}), make(chan error)
 	go func() {
@@ -385,9 +386,9 @@ func TestKernelOpeningTakesNothingForeign(t *testing.T) {
 }
 
 func TestKernelTunnelsAreRawIP(t *testing.T) {
-	isolate(t)
+	netns.Enter(t)
 	fd := tun(t, "tun0")
-	ip(t, "link set tun0 up addrgenmode none")
+	netns.IP(t, "link set tun0 up addrgenmode none")
 	g := open(t, configOf("tun0"))
 	var want [][]byte
 	for _, test := range network {

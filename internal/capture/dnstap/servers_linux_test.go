@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -19,7 +18,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 
 	"github.com/dnsluice/dnsluice/internal/capture"
 	"github.com/dnsluice/dnsluice/internal/capture/dnstap"
@@ -28,6 +26,8 @@ import (
 	"github.com/dnsluice/dnsluice/internal/encode"
 	record "github.com/dnsluice/dnsluice/internal/encode/json"
 	"github.com/dnsluice/dnsluice/internal/packet"
+	"github.com/dnsluice/dnsluice/test/need"
+	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // patience is how long a test waits for what must come. Nothing waits that long unless it fails.
@@ -44,34 +44,22 @@ type world struct {
 	decoder *decode.Decoder
 }
 
-// newWorld makes a world of the tools given, or skips the test. The namespace ends with the
-// thread, which is never unlocked and dies with the test's goroutine.
+// newWorld makes a world of the tools given, in a network namespace, or skips the test.
 func newWorld(t *testing.T, change func(*dnstap.Config), tools ...string) *world {
 	t.Helper()
-	cannot := t.Skipf
-	if os.Getenv("CI") == "true" {
-		cannot = t.Fatalf
-	}
-	if os.Geteuid() != 0 {
-		cannot("needs root: sudo make test-root")
-	}
 	if !slices.Contains(strings.Split(os.Getenv("PATH"), ":"), "/usr/sbin") {
 		t.Setenv("PATH", os.Getenv("PATH")+":/usr/sbin")
 	}
-	for _, tool := range append(tools, "ip", "dig") {
+	for _, tool := range append(tools, "dig") {
 		found, err := filepath.Glob(tool) // a module is a path
 		if _, missing := exec.LookPath(tool); missing != nil && len(found) == 0 || err != nil {
-			cannot("needs %s: apt-get install iproute2 bind9 bind9-dnsutils unbound knot "+
-				"knot-module-dnstap", tool)
+			need.Cannot(t, "needs ", tool, ": apt-get install bind9 bind9-dnsutils unbound knot "+
+				"knot-module-dnstap")
 		}
 	}
-	runtime.LockOSThread()
-	if err := unix.Unshare(unix.CLONE_NEWNET); err != nil {
-		cannot("needs CAP_SYS_ADMIN to make a network namespace: sudo make test-root")
-	}
+	netns.Enter(t)
+	netns.IP(t, "addr add 127.0.0.2/32 dev lo") // BIND asks which ones there are
 	w := &world{t: t, folder: t.TempDir()}
-	w.command("ip", "link", "set", "lo", "up")
-	w.command("ip", "addr", "add", "127.0.0.2/32", "dev", "lo") // BIND asks which ones there are
 	var err error
 	if w.decoder, err = decode.New(decode.DefaultConfig(), w.message); err != nil {
 		t.Fatal(err)

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 const catalog = "../../../../shared/pcaps"
@@ -42,10 +44,7 @@ func table(t *testing.T, path string) []map[string]string {
 // those that hold DNS.
 func TestCatalog(t *testing.T) {
 	if _, err := os.Stat(catalog); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal("the captures are not there, and in CI they must be: ", err)
-		}
-		t.Skip("needs the catalogue of captures beside the repository, in ", catalog)
+		need.Cannot(t, "needs the catalogue of captures beside the repository: ", err)
 	}
 	for _, row := range table(t, filepath.Join(catalog, "CATALOG.tsv")) {
 		t.Run(row["file"], func(t *testing.T) {

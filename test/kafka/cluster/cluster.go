@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 const (
@@ -62,7 +64,7 @@ func Start(t testing.TB, n int, options ...Option) *Cluster {
 		option(c)
 	}
 	if out, err := c.command(context.Background(), "check").CombinedOutput(); err != nil {
-		unavailable(t, strings.TrimSpace(string(out)))
+		need.Cannot(t, strings.TrimSpace(string(out)))
 	}
 	base := t.TempDir()
 	t.Cleanup(c.cleanup)
@@ -77,15 +79,6 @@ func Start(t testing.TB, n int, options ...Option) *Cluster {
 	}
 	t.Fatalf("cluster: Kafka did not start in %d attempts: %v", startAttempts, err)
 	return nil
-}
-
-// unavailable ends the test: skipped, but failed where everything should be there.
-func unavailable(t testing.TB, reason string) {
-	t.Helper()
-	if os.Getenv("CI") == "true" {
-		t.Fatal(reason)
-	}
-	t.Skip(reason)
 }
 
 // findScript looks for test/kafka/kafka.sh from the folder of the test upwards, as the tests of

@@ -13,6 +13,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/dnsluice/dnsluice/test/need"
 )
 
 // readWithin bounds each of the tools.
@@ -45,7 +47,7 @@ func (c *Cluster) Consume(topic string) [][]byte {
 func (c *Cluster) Kcat(topic string) [][]byte {
 	c.t.Helper()
 	if _, err := exec.LookPath("kcat"); err != nil {
-		unavailable(c.t, "no kcat (apt-get install kcat)")
+		need.Cannot(c.t, "no kcat (apt-get install kcat)")
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
