@@ -95,8 +95,10 @@ live: build ## on an interface, at rates, as root: sudo make live DNSMONSTER= DN
 	bin/compare live -dnsluice bin/dnsluice $(if $(DNSMONSTER),-dnsmonster $(DNSMONSTER)) \
 	  $(if $(DNSCOLLECTOR),-dnscollector $(DNSCOLLECTOR)) $(LIVEFLAGS)
 
-test-bench: ## vet and tests of the comparison, which is a module of its own
-	cd bench/compare && $(GO) vet ./... && $(GO) mod tidy -diff && $(GO) test ./...
+test-bench: ## vet, staticcheck and tests of the modules below bench; one of them needs a C compiler
+	@set -e; for module in compare incident; do (cd bench/$$module && export CGO_ENABLED=1 && set -x && \
+	  $(GO) vet ./... && $(GO) tool -modfile=../../go.mod staticcheck ./... && $(GO) mod tidy -diff && \
+	  $(GO) test ./...); done
 
 budget: ## instructions and allocations a message against the stored budget, by valgrind; UPDATE=1 stores them
 	$(GO) vet -tags budget ./test/budget

@@ -79,6 +79,7 @@ func sniff(brokers, topic string, limits sizes, in io.Reader) error {
 		if err != nil {
 			return err
 		}
+		//lint:ignore SA1019 the program of the incident produced by it
 		p.ProduceChannel() <- &kafka.Message{
 			TopicPartition: kafka.TopicPartition{Topic: &topic, Partition: kafka.PartitionAny},
 			Value:          value,
