@@ -73,7 +73,7 @@ func TestStripOfRareLinks(t *testing.T) {
 			Frame{Payload: []byte(six), Type: IPv6, VLAN: 5}},
 		{"radiotap", radiotap, "\x00\x00\x08\x00\x00\x00\x00\x00" + "\x08\x01" + wifi + wifiFor, ip4},
 		{"radiotap that pads, with a time and two words of what is there", radiotap,
-			"\x00\x00\x1a\x00\x03\x00\x00\x80\x00\x00\x00\x00" + "pad." + "12345678" + "\x20" + "c" +
+			"\x00\x00\x1a\x00\x03\x00\x00\x80\x00\x00\x00\x00" + "\x00\x00\x00\x00" + "12345678" + "\x20" + "c" +
 				"\x88\x02" + wifi + "\x00\x00" + "pp" + wifiFor, ip4},
 		{"AVS", packet.LinkAVS, "\x80\x21\x10\x01\x00\x00\x00\x09a" + "\x08\x01" + wifi + wifiFor, ip4},
 		{"Prism", packet.LinkPrism, "\x44\x00\x00\x00\x0a\x00\x00\x00ab" + "\x08\x01" + wifi +

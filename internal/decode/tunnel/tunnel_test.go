@@ -69,6 +69,8 @@ func TestLayers(t *testing.T) {
 			layer(dnsmsg.MPLS, Ethernet, 16)},
 		{"a pseudowire without a control word", named(0x8847), "\x00\x01\x01\x40", frame,
 			layer(dnsmsg.MPLS, Ethernet, 16)},
+		{"a pseudowire of IPv6 without a control word", named(0x8847), "\x00\x01\x01\x40",
+			macs + "\x86\xdd" + packet6, layer(dnsmsg.MPLS, Ethernet, 16)},
 		{"a pseudowire without a control word whose address begins like IPv4", named(0x8847),
 			"\x00\x01\x01\x40", "\x45" + frame[1:], layer(dnsmsg.MPLS, Ethernet, 16)},
 		{"a pseudowire without a control word whose address begins like IPv6", named(0x8847),
