@@ -19,10 +19,10 @@ const (
 	fromEarlier               // in no account of this run but Replayed: an earlier run wrote it
 )
 
-// parcel is one batch on its way, or with keys what of it belongs to one partition. It is in at most one place at a time: in sealing, in the
-// queue, or with a worker. The spooler may look at it anywhere, and take its batch away; mu is
-// for that. It is held for no longer than it takes to copy a batch, and never while somebody
-// waits for a disk or a broker.
+// parcel is one batch on its way, or with keys what of it belongs to one partition. It is in at most
+// one place at a time: in sealing, in the queue, or with a worker. The spooler may look at it
+// anywhere, and take its batch away; mu is for that. It is held for no longer than it takes to copy
+// a batch, and never while somebody waits for a disk or a broker.
 //
 // Locks are taken in this order: parcel.mu, then Delivery.mu or queue.mu or those of the spool.
 type parcel struct {

@@ -296,8 +296,8 @@ func (w *worker) recover(ctx context.Context, news uint64) {
 	}
 }
 
-// giveBack returns the parcel to the queue, for any worker that it belongs to. It does not block: the queue has room
-// for all.
+// giveBack returns the parcel to the queue, for any worker that it belongs to. It does not block:
+// the queue has room for all.
 func (w *worker) giveBack() {
 	p := w.parcel
 	p.mu.Lock()

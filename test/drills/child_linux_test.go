@@ -24,16 +24,14 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/dnsluice/dnsluice/test/drills/result"
-	"github.com/dnsluice/dnsluice/test/netns"
 )
 
 // program builds the program once, and returns its path.
-var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "drill")
-	if err != nil {
+var program = sync.OnceValues(func() (path string, err error) {
+	if programDir, err = os.MkdirTemp("", "drill"); err != nil {
 		return "", err
 	}
-	path := filepath.Join(dir, "dnsluice")
+	path = filepath.Join(programDir, "dnsluice")
 	out, err := exec.Command("go", "build", "-o", path, "../../cmd/dnsluice").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("%w: %s", err, out)
@@ -41,13 +39,12 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
+var programDir string // empty while no test has asked for the program
+
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if netns.Inside() {
-		os.Exit(code) // who started this one removes the program
-	}
-	if path, err := program(); err == nil {
-		_ = os.RemoveAll(filepath.Dir(path))
+	if programDir != "" {
+		_ = os.RemoveAll(programDir)
 	}
 	os.Exit(code)
 }

@@ -24,7 +24,7 @@ const patience = 20 * time.Second
 const unable = "needs CAP_SYS_ADMIN, to make a network namespace"
 
 // Enter moves the thread of the test into a network namespace of its own, which ends with it: the
-// thread is never unlocked, so it dies with the test's goroutine, and the namespace with the thread.
+// thread is never unlocked, so it dies with the goroutine of the test, and the namespace with it.
 func Enter(t *testing.T) {
 	t.Helper()
 	Tools(t)
@@ -42,16 +42,14 @@ func Tools(t *testing.T) {
 	need.Command(t, "ip", "iproute2")
 }
 
+// inside is set in the process that Again starts.
 const inside = "DNSLUICE_TEST_INSIDE"
-
-// Inside tells whether this process is one that Again has started.
-func Inside() bool { return os.Getenv(inside) != "" }
 
 // Again runs the test again, as a process in a network namespace of its own, and tells whether this
 // is that process. It is for tests whose goroutines open sockets on other threads than theirs.
 func Again(t *testing.T) bool {
 	t.Helper()
-	if Inside() {
+	if os.Getenv(inside) != "" {
 		IP(t, "link set lo up")
 		return true
 	}
