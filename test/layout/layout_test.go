@@ -92,11 +92,15 @@ var rules = map[string]rule{
 		}
 		return firstImport(f, prefix("github.com/prometheus"))
 	},
-	"the fault proxy serves in tests alone": func(f file) string {
-		if f.test() {
+	"what serves tests is imported by tests alone": func(f file) string {
+		if f.test() || below(f.folder, "test") {
 			return ""
 		}
-		return firstImport(f, prefix(module+"internal/deliver/kafka/faultproxy"))
+		return firstImport(f, func(p string) bool {
+			own, ok := strings.CutPrefix(p, module)
+			return ok && (below(own, "test") || strings.HasSuffix(own, "test") ||
+				own == "internal/deliver/kafka/faultproxy")
+		})
 	},
 	"another DNS library serves in tests alone": func(f file) string {
 		if f.test() {
@@ -261,7 +265,9 @@ func TestPlantedViolationsAreCaught(t *testing.T) {
 		{"the sensor imports stages and the ledger, and nothing else of ops", "internal/sensor", "x.go", imports(module + "internal/ops/httpd")},
 		{"a Kafka client is known to deliver/kafka alone", "internal/deliver", "x.go", imports("github.com/twmb/franz-go/pkg/kgo")},
 		{"Prometheus is known to ops/metrics alone", "internal/sensor", "x.go", imports("github.com/prometheus/client_golang/prometheus")},
-		{"the fault proxy serves in tests alone", "internal/deliver/kafka", "x.go", imports(module + "internal/deliver/kafka/faultproxy")},
+		{"what serves tests is imported by tests alone", "internal/deliver/kafka", "x.go", imports(module + "internal/deliver/kafka/faultproxy")},
+		{"what serves tests is imported by tests alone", "internal/encode/json", "x.go", imports(module + "internal/encode/encodetest")},
+		{"what serves tests is imported by tests alone", "internal/capture/afpacket", "x.go", imports(module + "test/netns")},
 		{"another DNS library serves in tests alone", "internal/dnsmsg", "x.go", imports("github.com/miekg/dns")},
 		{"only main ends the process", "internal/deliver", "x.go", "package x\n\nfunc f() { panic(1) }\n"},
 		{"only main ends the process", "internal/sensor", "x.go", "package x\n\nimport \"os\"\n\nfunc f() { os.Exit(1) }\n"},
@@ -290,6 +296,8 @@ func TestWhatIsAllowedIsNotRefused(t *testing.T) {
 		{"internal/sensor", "x.go", module + "internal/ops/ledger"},
 		{"internal/deliver/kafka", "x.go", "github.com/twmb/franz-go/pkg/kgo"},
 		{"internal/dnsmsg", "x_test.go", "github.com/miekg/dns"},
+		{"internal/capture/afpacket", "x_test.go", module + "test/netns"},
+		{"test/netns", "x.go", module + "test/need"},
 		{"cmd/dnsluice", "x.go", module + "internal/sensor"},
 	} {
 		src := "// SPDX-License-Identifier: Apache-2.0\n\npackage x\n\nimport _ \"" + c.path + "\"\n"
