@@ -99,15 +99,19 @@ func (s *Splitter) group(b *Batch, src source, partitions int32) error {
 		b.place = Place{Partition: last, Of: partitions}
 		return nil
 	}
-	out, parts, err := s.arrange(s.room(b, 0), from, math.MaxInt)
+	into := func(out []byte) error {
+		out, parts, err := s.arrange(out, from, math.MaxInt)
+		if err != nil {
+			return err
+		}
+		return s.replace(b, out, parts)
+	}
+	err := into(s.room(b, 0))
 	if err == errArenaFull { // they hardly compress, and there are many parts, or b shares its arena
 		n := len(src.raw) + rows*HeaderLen + int(src.count)*maxRegrowth + b.TotalSize() - len(b.buf)
-		out, parts, err = s.arrange(make([]byte, 0, n), from, math.MaxInt)
+		err = into(make([]byte, 0, n))
 	}
-	if err != nil {
-		return err
-	}
-	return s.replace(b, out, parts)
+	return err
 }
 
 // rows returns to how many partitions the sorted records belong, no partition being one, and the

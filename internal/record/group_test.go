@@ -274,6 +274,39 @@ func TestBatchesThatDoNotFitTogetherStayAsTheyAre(t *testing.T) {
 	}
 }
 
+// TestAPartIsSortedThoughItsBatchFillsTheArena: when a topic gets more partitions, one part of a
+// batch becomes many, each with a header of its own, and the other parts must stay.
+func TestAPartIsSortedThoughItsBatchFillsTheArena(t *testing.T) {
+	const before, after = 2, 1000
+	p := NewPool(1, 100_000)
+	s, err := NewSplitter(None, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, all := p.TryGet(), []keyedEntry{}
+	for b.Room() > 500 {
+		n := len(all)
+		e := keyedEntry{Key: fmt.Sprint(n % 97), MS: int64(n), Value: strings.Repeat("x", 100)}
+		b.Commit(append(b.KeyedValue(e.MS, []byte(e.Key)), e.Value...))
+		all = append(all, e)
+	}
+	if err := s.SealGroups(b, before); err != nil {
+		t.Fatal(err)
+	}
+	got := map[Place][]keyedEntry{}
+	for more := true; more; more = b.Next() {
+		if b.Place().Of == before {
+			if err := s.Group(b, after); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got[b.Place()] = readKeyed(t, b)
+	}
+	if diff := cmp.Diff(byPlace(all, after), got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestABatchOfOneKeyStaysAsItIs(t *testing.T) {
 	p := NewPool(1, 10_000)
 	s, err := NewSplitter(Snappy, p)
