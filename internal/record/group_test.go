@@ -219,7 +219,11 @@ func TestBatchesSealedTogetherAreOneInTheirOrder(t *testing.T) {
 				}
 				size := first.TotalSize()
 				got := map[Place][]keyedEntry{}
-				for _, b := range append([]*Batch{first}, first.Detach()...) {
+				parts := append([]*Batch{first}, first.Detach()...)
+				if len(parts) > len(want)+len(batches) {
+					t.Errorf("%d parts for %d places: they are not as full as may be", len(parts), len(want))
+				}
+				for _, b := range parts {
 					got[b.Place()] = append(got[b.Place()], readKeyed(t, b)...)
 					if size -= b.Size(); b.Size() > most {
 						t.Errorf("%d bytes in a part, %d in the largest batch", b.Size(), most)

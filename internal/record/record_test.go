@@ -290,6 +290,11 @@ func TestThePoolIsABound(t *testing.T) {
 	if err != nil || again != b || again.Records() != 0 || again.Size() != HeaderLen {
 		t.Errorf("last in, first out, and empty: %v, %d records", err, again.Records())
 	}
+	p.Put(again)
+	p.Put(a)
+	if first, second := p.TryGet(), p.TryGet(); first != a || second != b {
+		t.Error("what was put back is not handed out once each")
+	}
 }
 
 func TestSealingSwapsArenasOfOneSize(t *testing.T) {
