@@ -115,6 +115,18 @@ func TestASetOfAllNumbersIsSmall(t *testing.T) {
 	}
 }
 
+func TestAFullBlockTakesNoMoreThanItsPlace(t *testing.T) {
+	for name, step := range map[string]uint64{"in order": 1, "as a bitmap in between": 7} {
+		var s set
+		for i := range uint64(blockSize) {
+			s.add(i * step % blockSize) // each once: step has no factor of blockSize
+		}
+		if s.bytes != blockBytes {
+			t.Errorf("%s: %d bytes, want %d", name, s.bytes, blockBytes)
+		}
+	}
+}
+
 func BenchmarkAdd(b *testing.B) {
 	var s set
 	n := uint64(0)

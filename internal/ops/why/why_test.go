@@ -91,6 +91,9 @@ func TestEveryExplanationSaysWhatMatters(t *testing.T) {
 		{"a disk that fills before the spool is at its limit", sensor("unreachable", func(a *ask.Answer) {
 			a.Detail.Delivery.Spool = &ask.Spool{Records: 9, MaxBytes: 10 << 30, Free: 1 << 20, FullIn: 9}
 		}), false, nil, []string{"free space on its disk, or bring"}, []string{"--spool-max"}},
+		{"a broker that is only known by its address", sensor("flowing", func(a *ask.Answer) {
+			a.Detail.Connections[0].Broker = -2147483647
+		}), true, nil, []string{"a broker to begin with at 10.0.0.1:9092: open"}, []string{"-2147483647"}},
 		{"records of an earlier run", sensor("flowing", func(a *ask.Answer) {
 			a.Ledger.Stages[1].Detail["replayed"] = 33310
 		}), true, nil, []string{"of 900 records so far, and 33,310 of earlier runs"}, nil},
