@@ -126,9 +126,8 @@ func (r *drainer) arena() *record.Batch {
 
 // admit makes b, read from the frame ref, a parcel that waits for a worker.
 func (r *drainer) admit(b *record.Batch, ref Ref) {
-	now := time.Now()
 	p := &parcel{
-		opened: now, since: now, origin: fromDisk, batch: b, sealed: true,
+		since: time.Now(), origin: fromDisk, batch: b, sealed: true,
 		frames: []frame{{ref, ref.Records, b.Stamped()}},
 	}
 	d := r.d

@@ -222,7 +222,7 @@ func (in *Intake) lack() Reason {
 
 func (in *Intake) handOn() {
 	in.publish()
-	in.d.submit(in.batch, in.opened, in.mark, in.to)
+	in.d.submit(in.batch, in.mark, in.to)
 	in.batch = nil
 }
 

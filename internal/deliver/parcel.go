@@ -26,7 +26,6 @@ const (
 //
 // Locks are taken in this order: parcel.mu, then Delivery.mu or queue.mu or those of the spool.
 type parcel struct {
-	opened time.Time // by an intake, and since then it is in memory alone; or when the drainer read it
 	since  time.Time // when an intake handed it on, or the drainer read it
 	origin origin
 	mark   uint64 // that no record of it is older than; guarded by Delivery.mu
@@ -73,8 +72,8 @@ func (p *parcel) spent(n int, spool Spool) {
 }
 
 // submit takes over a full batch. It does not block: each of sealing has room for all batches.
-func (d *Delivery) submit(b *record.Batch, opened time.Time, mark uint64, sealing chan<- *parcel) {
-	p := &parcel{opened: opened, since: time.Now(), mark: mark, batch: b, raw: b.Size()}
+func (d *Delivery) submit(b *record.Batch, mark uint64, sealing chan<- *parcel) {
+	p := &parcel{since: time.Now(), mark: mark, batch: b, raw: b.Size()}
 	d.mu.Lock()
 	over := d.over
 	d.parcels[p] = struct{}{}
@@ -186,7 +185,7 @@ func (d *Delivery) oldestFirst() []*parcel {
 		all = append(all, p)
 	}
 	d.mu.Unlock()
-	slices.SortFunc(all, func(a, b *parcel) int { return a.opened.Compare(b.opened) })
+	slices.SortFunc(all, func(a, b *parcel) int { return a.since.Compare(b.since) })
 	return all
 }
 

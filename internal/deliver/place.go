@@ -130,7 +130,7 @@ func (d *Delivery) detach(p *parcel) []*parcel {
 	for i, b := range batches {
 		o := &others[i]
 		// Its size before compression is that of the whole, for lanes aim at batches, not parts.
-		o.opened, o.since, o.batch, o.raw, o.sealed = p.opened, p.since, b, p.raw, true
+		o.since, o.batch, o.raw, o.sealed = p.since, b, p.raw, true
 		all = append(all, o)
 	}
 	d.mu.Lock()

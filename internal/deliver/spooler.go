@@ -61,9 +61,6 @@ func (d *Delivery) admit(p *parcel) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d.queue.put(p)
-	if d.spooler != nil && time.Since(p.opened) > 2*d.cfg.Linger {
-		d.spooler.wake() // it stayed open while others waited: no look is planned for one of its age
-	}
 }
 
 // take takes p over to be written first, unless the disk is of no use now.
@@ -157,7 +154,7 @@ func (s *spooler) pass(now time.Time) (wait time.Duration, err error) {
 		if p.origin != fromLane || !s.d.live.Load() {
 			continue
 		}
-		age := now.Sub(p.opened)
+		age := now.Sub(p.since)
 		if age < s.d.cfg.SpoolAfter && need <= 0 {
 			return s.d.cfg.SpoolAfter - age, nil
 		}
@@ -167,9 +164,7 @@ func (s *spooler) pass(now time.Time) (wait time.Duration, err error) {
 		if err := s.save(p); err != nil {
 			return 0, err
 		}
-		if need > 0 || now.Sub(p.since) >= s.d.cfg.SpoolAfter { // else workers have had no chance
-			s.evict(p, need > 0)
-		}
+		s.evict(p, need > 0)
 		need = s.d.underPressure() // what was evicted may share its arena with others
 	}
 	if need > 0 {

@@ -591,32 +591,3 @@ func TestALiveSensorDoesNotWaitForBrokersThatFailWhenAllIsOnDisk(t *testing.T) {
 		}
 	})
 }
-
-// TestAKillInAnOutageCostsNoMoreThanSpoolAfter: while brokers are away a batch stays open for longer,
-// and in that time its records are in memory alone as well.
-func TestAKillInAnOutageCostsNoMoreThanSpoolAfter(t *testing.T) {
-	for name, durable := range map[string]bool{"in memory first": false, "durable": true} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				r, s := withSpool(t, 2, 16, func(c *Config) { c.Durable = durable })
-				r.answer(outcome{err: refused})
-				r.run()
-				in := r.d.LiveIntake()
-				const every = 50 * time.Millisecond
-				bound, most := uint64((r.d.cfg.SpoolAfter+2*r.d.cfg.Linger)/every)+1, uint64(0)
-				for range 600 {
-					r.put(in, 1)
-					time.Sleep(every) // virtual
-					synctest.Wait()
-					most = max(most, r.next-s.balanced().Records)
-				}
-				if most > bound {
-					t.Errorf("%d records were in memory alone, want %d at most", most, bound)
-				}
-				r.answer(fine)
-				time.Sleep(time.Minute) // virtual
-				r.check(r.finish(in))
-			})
-		})
-	}
-}
