@@ -2,11 +2,14 @@
 
 package deliver
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // With keys, what was read from disk for a partition that fails waits in memory, and the drainer
 // reads past it. When there is nothing more to read, or no memory for it, what waits goes back to the
-// disk and is set aside there, until some partition does better. So a broker that stays away holds
+// disk and is set aside there, until one that it is for does better. So a broker that stays away holds
 // up none of what is on disk for others.
 
 // maxAside is how many frames may be set aside. Each costs the spool some 150 bytes of memory.
@@ -15,26 +18,30 @@ const maxAside = 1 << 14
 // partitions tells of each partition whether it takes batches, as far as is known.
 type partitions []bool
 
-// able returns the partitions that have a leader and do not fail for long. If there is none, all are
-// as good as each other.
-func (d *Delivery) able() partitions {
+// takes returns the partitions that have a leader and do not fail for long.
+func (d *Delivery) takes() partitions {
 	leaders, now := d.topic.all(), time.Now()
-	able, any := make(partitions, len(leaders)), false
+	takes := make(partitions, len(leaders))
 	for p, leader := range leaders {
-		able[p] = leader != NoLeader
+		takes[p] = leader != NoLeader
 	}
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	for w := range d.health.workers {
-		if w.trouble.lasts(now) && int(w.partition) < len(able) {
-			able[w.partition] = false
+		if w.trouble.lasts(now) && int(w.partition) < len(takes) {
+			takes[w.partition] = false
 		}
 	}
-	d.mu.Unlock()
-	for _, is := range able {
-		any = any || is
-	}
-	for p := range able {
-		able[p] = able[p] || !any
+	return takes
+}
+
+// able is takes, but if none does, all are as good as each other.
+func (d *Delivery) able() partitions {
+	able := d.takes()
+	if !slices.Contains(able, true) {
+		for p := range able {
+			able[p] = true
+		}
 	}
 	return able
 }
@@ -42,19 +49,6 @@ func (d *Delivery) able() partitions {
 // has tells whether the partition takes batches. One that is not there may.
 func (able partitions) has(partition int32) bool {
 	return partition < 0 || int(partition) >= len(able) || able[partition]
-}
-
-// better tells whether a partition is able that was not, or whether there are others.
-func (able partitions) better(before partitions) bool {
-	if len(able) != len(before) {
-		return true
-	}
-	for p, is := range able {
-		if is && !before[p] {
-			return true
-		}
-	}
-	return false
 }
 
 // clear has the spooler set aside what waits for partitions that fail.
@@ -84,10 +78,6 @@ func (s *spooler) setAside() {
 			continue
 		}
 		d.setAside(p, able)
-		if d.able().better(able) { // and whoever noticed was too early
-			d.recall()
-			return
-		}
 	}
 }
 
@@ -99,10 +89,8 @@ func (d *Delivery) stranded(p *parcel, able partitions) (partition int32, yes bo
 	if p.origin == fromLane || p.batch == nil || p.busy {
 		return 0, false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
 	at := p.batch.Place()
-	return at.Partition, d.aside < maxAside && int(at.Of) == len(able) && !able.has(at.Partition)
+	return at.Partition, int(at.Of) == len(able) && !able.has(at.Partition) && d.asides() < maxAside
 }
 
 // apart tells whether what is left of p has a frame for each partition. p.mu is held.
@@ -113,7 +101,7 @@ func (p *parcel) apart() bool { return p.batch == nil || len(p.frames) == len(p.
 func (d *Delivery) setAside(p *parcel, able partitions) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.batch == nil || !p.whole() || !p.apart() || !d.queue.setAside(p) {
+	if p.batch == nil || !p.whole() || !p.apart() || !d.queue.steal(p) {
 		return
 	}
 	aside := 0
@@ -124,27 +112,33 @@ func (d *Delivery) setAside(p *parcel, able partitions) {
 			continue
 		}
 		d.cfg.Spool.SetAside(ref)
+		d.queue.setAside(place) // now, so that no recall misses it
 		aside++
 	}
 	d.mu.Lock()
-	d.aside += aside
 	d.diskEmpty = d.diskEmpty && aside == len(p.frames)
 	d.mu.Unlock()
 	p.frames = nil
 	d.close(p)
 }
 
-// recall has the drainer read again what was set aside.
-func (d *Delivery) recall() {
+// recall has the spool hand out again what was set aside, once a partition takes batches that some of
+// it is for. Nobody has to tell: whatever made the partition well, it is seen here.
+func (r *drainer) recall() {
+	d := r.d
+	if !d.queue.recall(d.takes()) {
+		return
+	}
 	d.mu.Lock()
-	any := d.aside > 0
-	if any {
-		d.aside, d.diskEmpty = 0, false
-	}
+	d.diskEmpty = false
 	d.mu.Unlock()
-	if any {
-		d.queue.recall()
-		d.cfg.Spool.Recall()
-		d.drainer.wake()
+	d.cfg.Spool.Recall()
+}
+
+// asides returns how many frames are set aside. Those that the spool gave up are none.
+func (d *Delivery) asides() uint64 {
+	if d.cfg.Spool == nil {
+		return 0
 	}
+	return d.cfg.Spool.Stats().Aside
 }

@@ -4,6 +4,8 @@ package deliver
 
 import (
 	"errors"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -214,6 +216,123 @@ func TestWhatMayBeThereAlreadyIsCountedOnceHoweverOftenItIsRead(t *testing.T) {
 		n := next.finish(in)
 		if before == 0 || n.Redelivered != before {
 			t.Errorf("%d were redelivered before there was a leader, %d after that", before, n.Redelivered)
+		}
+	})
+}
+
+// refusing makes requests to some partitions fail.
+func (r *rig) refusing(partitions ...int32) {
+	r.c.mu.Lock()
+	defer r.c.mu.Unlock()
+	f := &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
+	r.c.onProduce = func(p int32) outcome {
+		if slices.Contains(partitions, p) {
+			return outcome{err: f}
+		}
+		return fine
+	}
+}
+
+// waits checks how many records are on disk.
+func (s *memorySpool) waits(want uint64) {
+	s.t.Helper()
+	if st := s.Stats(); st.Records != want {
+		s.t.Errorf("%d records wait, %d frames of them set aside, want %d", st.Records, asides(s), want)
+	}
+}
+
+func TestWhatIsSetAsideComesAgainThoughTheFirstBatchIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.refusing(0, 1)
+		r.lead(0, 1, 2)
+		time.Sleep(5 * time.Minute) // virtual
+		if asides(s) == 0 {
+			t.Error("no frame is set aside")
+		}
+		r.c.mu.Lock()
+		r.c.onProduce, r.c.limit = nil, 3000
+		r.c.mu.Unlock()
+		time.Sleep(2 * time.Minute) // virtual: workers try again
+		s.waits(0)
+		n := r.finish(in)
+		r.check(n)
+		if n.Acknowledged != r.next || n.Split == 0 {
+			t.Errorf("%d put, %+v", r.next, n)
+		}
+	})
+}
+
+func TestThePartitionThatIsBackFirstWhenAllWereAwayGetsWhatIsSetAsideForIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.lead(0, 2)
+		if asides(s) == 0 {
+			t.Error("no frame is set aside")
+		}
+		old := r.belonging(0) + r.belonging(2)
+		r.refusing(0, 2)
+		r.put(in, 500)
+		in.Flush()
+		time.Sleep(time.Minute) // virtual
+		r.lead(1)
+		s.waits(r.belonging(0) + r.belonging(2) - old)
+		r.refusing()
+		r.check(r.finish(in))
+	})
+}
+
+// TestAPartitionWithNothingToTryWithIsTriedAllTheSame has two partitions of one broker fail, of which one
+// recovers: the one without the frame that is kept to try with. Nothing else comes for it.
+func TestAPartitionWithNothingToTryWithIsTriedAllTheSame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.refusing(0, 1)
+		r.lead(0, 1, 2)
+		time.Sleep(5 * time.Minute) // virtual
+		ill := int32(0)
+		if r.d.queue.of(1).aside < r.d.queue.of(0).aside {
+			ill = 1
+		}
+		r.refusing(ill)
+		time.Sleep(20 * time.Minute) // virtual
+		s.waits(r.belonging(ill))
+		r.refusing()
+		time.Sleep(time.Minute) // virtual
+		r.check(r.finish(in))
+	})
+}
+
+// TestARunOverFilesEndsWhenWhatWasSetAsideIsDropped for it has nothing left to deliver.
+func TestARunOverFilesEndsWhenWhatWasSetAsideIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r, s, in := leaderless(t, 100)
+		r.ended(s, in)
+		again := s.reopen()
+		next := r.successor(again)
+		next.c.leaders[0], next.c.leaders[2] = 0, 0
+		next.run()
+		next.d.FileIntake(next.hard).Close()
+		next.d.Finish()
+		time.Sleep(5 * time.Minute) // virtual
+		if asides(again) == 0 {
+			t.Error("no frame is set aside")
+		}
+		if st := next.d.Status(); !strings.Contains(st.Sentence, "wait on disk") {
+			t.Error(st.Sentence)
+		}
+		again.set(func(s *memorySpool) {
+			for len(s.frames) > 0 {
+				s.evict()
+			}
+		})
+		time.Sleep(time.Minute) // virtual
+		select {
+		case <-next.done:
+		default:
+			t.Error("the run waits for what is not there any more")
+			next.cancel()
+			<-next.done
 		}
 	})
 }

@@ -59,7 +59,6 @@ type Delivery struct {
 	leaving   bool // nothing more will be sent
 	over      bool // Run has ended: what is handed on now is dropped
 	diskEmpty bool // the spool had nothing to hand out when last asked
-	aside     int  // frames that were set aside since the last recall
 	health    health
 	recycling recycling
 	growth    growth
@@ -215,7 +214,7 @@ func (d *Delivery) checkDrained() {
 		return
 	case len(d.parcels) > 0 && !(live && d.health.fault(time.Now()) != nil):
 		return
-	case !(d.diskEmpty && d.aside == 0) && !d.leaving && !live:
+	case !live && !d.leaving && (!d.diskEmpty || d.asides() > 0):
 		return
 	}
 	select {

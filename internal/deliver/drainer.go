@@ -109,6 +109,7 @@ func (r *drainer) read(b *record.Batch) (err error) {
 
 // arena returns an empty batch, or nil when this is no time to read.
 func (r *drainer) arena() *record.Batch {
+	r.recall()
 	if ready, _ := r.d.queue.fromDisk(r.d.able()); ready >= ahead {
 		return nil
 	}

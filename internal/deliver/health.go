@@ -15,6 +15,8 @@ const (
 	// stillness is for how long a request may wait while nothing else is acknowledged either. Time-outs
 	// come later, and until then the state would tell what was true before.
 	stillness = 4 * time.Second
+	// untried is after how long without a batch to try with a partition that failed may be well.
+	untried = 10 * time.Minute
 )
 
 // health decides the state from what happened last. Delivery.mu guards it.
@@ -67,9 +69,10 @@ func (t *trouble) stuck(recent time.Duration, now time.Time) bool {
 	return t.fault != nil && (!t.begun.IsZero() || now.Sub(t.last) < recent)
 }
 
-// lasts tells whether the worker fails for long, but for want of a leader, which the topic tells.
+// lasts tells whether the worker fails for long, as far as is known, but for want of a leader, which
+// the topic tells.
 func (t *trouble) lasts(now time.Time) bool {
-	return t.fault != nil && t.fault.Err != errNoLeader && now.Sub(t.since) >= tolerance
+	return t.stuck(untried, now) && t.fault.Err != errNoLeader && now.Sub(t.since) >= tolerance
 }
 
 func (h *health) acknowledged(now time.Time) {
@@ -190,7 +193,7 @@ func (h *health) decide(sc scene, now time.Time) State {
 		return RejectedState
 	case !h.contact, h.lastAck.IsZero() && sc.waiting > 0:
 		return Connecting
-	case sc.backlog:
+	case sc.backlog, sc.spool.Aside > 0:
 		return Spooling
 	case sc.held == 0 && !within(h.lastAck):
 		return Idle

@@ -33,7 +33,7 @@ type shelf struct {
 	disk []*parcel // that the drainer read
 	row  int       // live ones taken since the last from disk
 
-	aside int // parcels that were on disk, and were set aside there
+	aside int // frames that were set aside since the last recall
 
 	loaded bool // it is counted as such
 }
@@ -69,8 +69,13 @@ func (q *queue) place(p *parcel) *shelf {
 	if p.batch == nil {
 		return q.any
 	}
-	if at := p.batch.Place(); at.Of != 0 && at.Of == q.partitions && at.Partition != record.Anywhere {
-		return q.shelf(at.Partition)
+	return q.at(p.batch.Place())
+}
+
+// at returns where what has that place waits. q.mu is held.
+func (q *queue) at(place record.Place) *shelf {
+	if place.Of != 0 && place.Of == q.partitions && place.Partition != record.Anywhere {
+		return q.shelf(place.Partition)
 	}
 	return q.any
 }
@@ -86,7 +91,8 @@ func (q *queue) resize(partitions int32) {
 	for at := range q.partitions {
 		if s := q.own[at]; s != nil {
 			q.any.live, q.any.disk = append(q.any.live, s.live...), append(q.any.disk, s.disk...)
-			s.live, s.disk = nil, nil
+			q.any.aside += s.aside
+			s.live, s.disk, s.aside = nil, nil, 0
 			q.tally(s)
 		}
 	}
@@ -181,25 +187,29 @@ func (q *queue) steal(p *parcel) bool {
 	return q.remove(s, p)
 }
 
-// setAside is steal for a parcel that goes on waiting, elsewhere, for the same worker. p.mu is held.
-func (q *queue) setAside(p *parcel) bool {
+// setAside notes that a frame with that place was set aside.
+func (q *queue) setAside(place record.Place) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := q.place(p)
-	gone := q.remove(s, p)
-	if gone {
-		s.aside++
-	}
-	return gone
+	q.at(place).aside++
 }
 
-// recall forgets what was set aside: it comes again.
-func (q *queue) recall() {
+// recall tells whether frames were set aside for a partition that is able now, or among another number
+// of partitions. If so, it forgets all that were: they come again.
+func (q *queue) recall(able partitions) (due bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, s := range q.own {
-		s.aside = 0
+	due = q.any.aside > 0
+	for at, s := range q.own {
+		due = due || s.aside > 0 && able.has(at)
 	}
+	if due {
+		q.any.aside = 0
+		for _, s := range q.own {
+			s.aside = 0
+		}
+	}
+	return due
 }
 
 // remove takes p off the shelf, and returns false when it is not there. q.mu is held.

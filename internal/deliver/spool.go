@@ -50,8 +50,8 @@ type Spool interface {
 	// it out.
 	Release(ref Ref)
 
-	// SetAside is Release for a frame that Next handed out, but that it must not hand out again
-	// before Recall: nobody could deliver it.
+	// SetAside is Release for a frame that Next must not hand out again before Recall: nobody could
+	// deliver it.
 	SetAside(ref Ref)
 
 	// Recall ends that for all that were set aside. They come before all else, oldest first, and with
@@ -77,6 +77,7 @@ type Ref struct {
 // SpoolStats is the account of a spool since its opening, in records where nothing else is said.
 type SpoolStats struct {
 	Records, Batches, Bytes uint64 // on disk and not settled, held ones among them
+	Aside                   uint64 // of Batches, how many wait for Recall
 	Segments                int
 	MaxBytes                uint64    // that all segments together may have
 	Free                    uint64    // bytes left on the file system, when last asked

@@ -241,6 +241,9 @@ func (s *memorySpool) Stats() SpoolStats {
 		st.Batches++
 		st.Bytes += uint64(len(f.bytes))
 		st.Records += f.left()
+		if f.aside {
+			st.Aside++
+		}
 	}
 	st.Full = s.tight || s.full()
 	for _, f := range s.given {

@@ -70,6 +70,7 @@ func (d *Delivery) Status() Status {
 	defer d.mu.Unlock()
 	sc := d.scene()
 	state, since := d.health.observe(sc, now)
+	waits := sc.backlog || sc.spool.Aside > 0
 	s := Status{
 		State: state, Since: since, LastAck: d.health.lastAck,
 		Partitions: len(leaders), Waiting: len(d.parcels), Free: d.pool.Free(),
@@ -86,7 +87,7 @@ func (d *Delivery) Status() Status {
 	}
 	if d.cfg.Spool != nil {
 		s.Spool = d.growth.status(sc.spool)
-		if sc.backlog && !sc.spool.Oldest.IsZero() {
+		if waits && !sc.spool.Oldest.IsZero() {
 			s.OldestAge = max(s.OldestAge, now.Sub(sc.spool.Oldest).Seconds())
 		}
 	}
@@ -97,7 +98,7 @@ func (d *Delivery) Status() Status {
 	for _, b := range s.Behind {
 		s.Sentence += fmt.Sprintf("; behind it is %s: %s", b, advice[b])
 	}
-	if sc.backlog && sc.spool.Records > 0 && state != Spooling {
+	if waits && state != Spooling {
 		s.Sentence += fmt.Sprintf("; %d records wait on disk", sc.spool.Records)
 	}
 	return s

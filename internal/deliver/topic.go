@@ -117,11 +117,7 @@ func (d *Delivery) watch(ctx context.Context, workers interface{ Go(func()) }) {
 			continue
 		}
 		d.queue.resize(int32(len(leaders))) // first: who sees a leader sees where keys belong
-		was := d.able()
 		before, news := d.topic.update(leaders)
-		if d.able().better(was) {
-			d.recall()
-		}
 		for p := before; p < len(leaders); p++ {
 			workers.Go(func() { newWorker(d, int32(p), news).run(ctx) })
 		}

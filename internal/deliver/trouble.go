@@ -88,12 +88,8 @@ func (w *worker) end() {
 func (w *worker) succeeded() {
 	now := time.Now()
 	w.d.mu.Lock()
-	lasted := w.trouble.lasts(now)
+	defer w.d.mu.Unlock()
 	w.trouble = trouble{begun: now}
-	w.d.mu.Unlock()
-	if lasted {
-		w.d.recall()
-	}
 }
 
 // failed notes a failed attempt. A new kind of failure is worth a line in the log, the same

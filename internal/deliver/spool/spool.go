@@ -317,6 +317,7 @@ func (s *Spool) Stats() deliver.SpoolStats {
 	unsettled.add(s.held)
 	st.Records, st.Batches = unsettled.records, unsettled.frames
 	st.Bytes, st.Segments = uint64(unsettled.bytes), len(s.segments)
+	st.Aside = clampUint(int64(s.aside))
 	st.MaxBytes = uint64(s.cfg.MaxBytes)
 	st.Degraded, st.Full = s.degraded, s.crowded()
 	for _, seg := range s.segments {
