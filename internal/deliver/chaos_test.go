@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,14 +26,15 @@ type chaos struct {
 	live bool
 	mode Mode
 	says string // what the seed made of it
-	away int    // a partition without a leader for long, or -1; guarded by the mutex of the cluster
+	away []int  // partitions without a leader for long; guarded by the mutex of the cluster, as is the next
+	ill  []int  // partitions that take nothing for long
 
 	again uint64 // how many records may have been dropped twice
 }
 
 func newChaos(t *testing.T, seed uint64) *chaos {
 	rng := rand.New(rand.NewPCG(seed, 3))
-	c := &chaos{rng: rng, live: rng.IntN(2) == 0, away: -1}
+	c := &chaos{rng: rng, live: rng.IntN(2) == 0}
 	codec := record.Codec(rng.IntN(5))
 	durable, most := rng.IntN(3) == 0, 0
 	keyed := seed%2 == 1
@@ -78,6 +80,9 @@ func (c *chaos) disturb(rng *rand.Rand) {
 		if rng.IntN(200) == 0 {
 			c.c.panics++
 		}
+		if slices.Contains(c.ill, int(p)) {
+			return outcome{err: &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("connection refused")}}
+		}
 		return chance(rng)
 	}
 	c.c.onLeaders = func() error {
@@ -87,8 +92,8 @@ func (c *chaos) disturb(rng *rand.Rand) {
 		if rng.IntN(3) == 0 {
 			clear(c.c.leaders)
 		}
-		if c.away >= 0 {
-			c.c.leaders[c.away] = NoLeader
+		for _, p := range c.away {
+			c.c.leaders[p] = NoLeader
 		}
 		return nil
 	}
@@ -120,7 +125,7 @@ func (c *chaos) step() {
 	case 6:
 		if c.live { // a run over files waits for it
 			c.c.mu.Lock()
-			c.away = c.rng.IntN(len(c.c.leaders)+1) - 1
+			c.away, c.ill = c.some(), c.some()
 			c.c.mu.Unlock()
 		}
 	}
@@ -130,6 +135,17 @@ func (c *chaos) step() {
 	}
 	time.Sleep(time.Duration(c.rng.IntN(3000)) * time.Millisecond) // virtual
 	c.put(c.in, 1)
+}
+
+// some returns some of the partitions: none, all, or in between.
+func (c *chaos) some() (some []int) {
+	share := c.rng.IntN(5)
+	for p := range c.c.leaders {
+		if c.rng.IntN(4) < share {
+			some = append(some, p)
+		}
+	}
+	return some
 }
 
 // disk breaks the spool, or mends it.
@@ -236,6 +252,9 @@ func TestWhateverHappensTheAccountIsRight(t *testing.T) {
 				c.put(c.in, 1)
 				c.in.Flush()
 				time.Sleep(time.Second) // virtual
+			}
+			if c.s != nil && asides(c.s) > 0 {
+				t.Errorf("%s: %d frames are set aside though all is well", c.says, asides(c.s))
 			}
 			if s := c.d.Status(); s.State != Flowing && s.State != Idle && s.State != RejectedState {
 				t.Errorf("%s: %+v", c.says, s)
