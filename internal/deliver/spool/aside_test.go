@@ -3,6 +3,7 @@
 package spool_test
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -109,6 +110,36 @@ func TestTheRestOfAFrameOfAnEarlierRunStaysThatOfAnEarlierRun(t *testing.T) {
 		}
 		r.s.Settle(ref)
 		equal(t, "then", []string{waits}, r.drain())
+		r.close()
+	})
+}
+
+// TestTheRestOfAFrameOfAnEarlierRunIsLostAsThatOfAnEarlierRun damages it on disk: what this run appended
+// is none of it.
+func TestTheRestOfAFrameOfAnEarlierRunIsLostAsThatOfAnEarlierRun(t *testing.T) {
+	virtual(t, func(t *testing.T) {
+		r := opened(t, small())
+		r.spill(3, 1000)
+		r.close()
+		r.open()
+		of, _ := r.next()
+		b, _ := r.batch(3, 600)
+		ref, err := r.s.AppendRest(of, b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.pool.Put(b)
+		r.s.Settle(of)
+		r.s.Release(ref)
+		name := fmt.Sprintf("%020d.spool", ref.Segment)
+		data, _ := r.disk.Get(name)
+		data[len(data)-1] ^= 1
+		r.disk.Put(name, data)
+		equal(t, "handed out", nil, r.drain())
+		st := r.s.Stats()
+		equal(t, "lost", 3, st.Dropped[deliver.SpoolCorrupt])
+		equal(t, "lost of this run", 0, st.OwnDropped[deliver.SpoolCorrupt])
+		balanced(t, r.s)
 		r.close()
 	})
 }

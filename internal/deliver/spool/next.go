@@ -254,17 +254,19 @@ func (s *Spool) corrupt(t target, found place, h header) {
 		return
 	}
 	s.fault = readFault{}
-	if t.again && s.holdings[found] == nil { // it was settled after all
+	held := s.holdings[found]
+	if t.again && held == nil { // it was settled after all
 		return
 	}
-	one := tally{1, uint64(h.records), h.length()}
+	one, own := tally{1, uint64(h.records), h.length()}, t.seg.own
 	if t.again {
-		s.forget(found, s.holdings[found])
+		s.forget(found, held)
+		own = held.own
 	} else {
 		s.take(t.seg, h)
 	}
 	s.stats.Corrupt.Bytes += uint64(one.bytes)
-	s.loseCorrupt(one, t.seg.own)
+	s.loseCorrupt(one, own)
 	s.complain("spool: a frame is damaged and skipped", found, "records", h.records)
 }
 
