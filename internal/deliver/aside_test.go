@@ -336,3 +336,19 @@ func TestARunOverFilesEndsWhenWhatWasSetAsideIsDropped(t *testing.T) {
 		}
 	})
 }
+
+func TestTheRestOfAFrameThatIsNotWrittenDoesNotMakeADiskThatFailsWell(t *testing.T) {
+	r, s := withSpool(t, 1, 8, keyed)
+	of := Ref{Segment: 1, Offset: 1, Records: 2}
+	s.set(func(s *memorySpool) { s.fail, s.given[of] = errDisk, &memoryFrame{} })
+	b := r.pool.TryGet()
+	defer r.pool.Put(b)
+	for _, of := range []Ref{{}, of} {
+		if _, err := r.d.spooler.append(b, of); err == nil {
+			t.Error("no error")
+		}
+		if r.d.spooler.usable(time.Now()) {
+			t.Errorf("the disk is of use after the failure with %+v", of)
+		}
+	}
+}

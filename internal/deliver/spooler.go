@@ -261,16 +261,15 @@ var errBroken = errors.New("a mistake in the spool")
 
 // append is Append with a note of when it began and how it ended, be it with a panic.
 func (s *spooler) append(b *record.Batch, of Ref) (ref Ref, err error) {
-	s.note(time.Now(), nil)
+	s.note(time.Now())
 	s.pulse.Wait() // a disk that hangs is a state of its own, and no restart heals it
 	err = errBroken
 	defer func() {
 		s.pulse.Turn()
-		if of != (Ref{}) { // the frame is there as it was: nothing is wrong for those who come next
-			s.note(time.Time{}, nil)
-			return
+		s.note(time.Time{})
+		if of == (Ref{}) { // else the frame is there as it was, and the next Append tells
+			s.judge(err)
 		}
-		s.note(time.Time{}, err)
 	}()
 	if of == (Ref{}) {
 		ref, err = s.d.cfg.Spool.Append(b)
@@ -280,20 +279,25 @@ func (s *spooler) append(b *record.Batch, of Ref) (ref Ref, err error) {
 	return ref, err
 }
 
-func (s *spooler) note(begun time.Time, err error) {
+// note notes that an Append is under way, or that none is.
+func (s *spooler) note(begun time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.begun = begun
-	switch {
-	case !begun.IsZero():
-	case err == nil:
+}
+
+// judge notes how an Append ended.
+func (s *spooler) judge(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err == nil {
 		s.sick = time.Time{}
-	default:
-		if s.sick.IsZero() {
-			s.d.log.Error("deliver: the spool cannot be written; batches wait in memory", "error", err)
-		}
-		s.sick = time.Now()
+		return
 	}
+	if s.sick.IsZero() {
+		s.d.log.Error("deliver: the spool cannot be written; batches wait in memory", "error", err)
+	}
+	s.sick = time.Now()
 }
 
 // evict frees the memory of p, which is on disk. One that waits in the queue goes: it would have
