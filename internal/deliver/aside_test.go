@@ -110,14 +110,7 @@ func mixed(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {
 	r.c.onLeaders = func() error {
 		return &Fault{State: Unreachable, Verdict: Unsent, Err: errors.New("refused")}
 	}
-	r.run()
-	in := r.d.LiveIntake()
-	for range frames {
-		r.put(in, 500)
-		in.Flush()
-		time.Sleep(5 * time.Second) // virtual
-	}
-	synctest.Wait()
+	in := r.spill(frames)
 	r.c.mu.Lock()
 	r.c.onLeaders, r.c.leaders[1] = nil, NoLeader
 	r.c.mu.Unlock()
@@ -195,18 +188,11 @@ func TestWhatMayBeThereAlreadyIsCountedOnceHoweverOftenItIsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r, s := withSpool(t, 3, 12, keyed)
 		r.answer(outcome{err: &Fault{State: NoAnswer, Verdict: Unknown, Err: errors.New("nobody answers")}})
-		r.run()
-		in := r.d.LiveIntake()
-		for range 30 {
-			r.put(in, 500)
-			in.Flush()
-			time.Sleep(5 * time.Second) // virtual
-		}
-		r.ended(s, in)
+		r.ended(s, r.spill(30))
 		next := r.successor(s.reopen())
 		next.c.onProduce, next.c.leaders[1] = nil, NoLeader
 		next.run()
-		in = next.d.FileIntake(next.hard)
+		in := next.d.FileIntake(next.hard)
 		time.Sleep(5 * time.Minute) // virtual
 		if asides(next.d.cfg.Spool.(*memorySpool)) == 0 {
 			t.Error("no frame is set aside")

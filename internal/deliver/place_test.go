@@ -252,6 +252,15 @@ func leaderless(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {
 	for i := range r.c.leaders {
 		r.c.leaders[i] = NoLeader
 	}
+	in := r.spill(frames)
+	if st := s.Stats(); st.Records != r.next {
+		t.Fatalf("%d of %d records are on disk", st.Records, r.next)
+	}
+	return r, s, in
+}
+
+// spill runs while nothing is delivered, until so many batches are on disk.
+func (r *rig) spill(frames int) *Intake {
 	r.run()
 	in := r.d.LiveIntake()
 	for range frames {
@@ -260,10 +269,7 @@ func leaderless(t *testing.T, frames int) (*rig, *memorySpool, *Intake) {
 		time.Sleep(5 * time.Second) // virtual
 	}
 	synctest.Wait()
-	if st := s.Stats(); st.Records != r.next {
-		t.Fatalf("%d of %d records are on disk", st.Records, r.next)
-	}
-	return r, s, in
+	return in
 }
 
 // lead gives partitions a leader, and a minute.

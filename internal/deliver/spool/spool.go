@@ -154,13 +154,9 @@ func (s *Spool) SettlePart(ref deliver.Ref, records int) {
 func (s *Spool) Release(ref deliver.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	at := place{ref.Segment, ref.Offset}
-	h := s.holdings[at]
+	at, h := s.left(ref)
 	switch {
-	case h == nil || h.returned || h.aside:
-	case h.segment == nil:
-		s.forget(at, h)
-		s.lose(h.tally, h.lost, h.own)
+	case h == nil:
 	case at.before(s.reader) || at.offset < h.segment.start || h.own != h.segment.own:
 		// The reader has passed it, will never come to it, or would not know whose it is. But for
 		// those that were set aside, or left before the cursor by an earlier run, there are never more
@@ -180,17 +176,26 @@ func (s *Spool) Release(ref deliver.Ref) {
 func (s *Spool) SetAside(ref deliver.Ref) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, h := s.left(ref); h != nil {
+		h.aside, h.again = true, true
+		s.aside++
+	}
+}
+
+// left returns the frame of a batch of which nothing else is left: nil if it waits already, or if its
+// segment was given up, so that it is lost now. s.mu is held.
+func (s *Spool) left(ref deliver.Ref) (place, *holding) {
 	at := place{ref.Segment, ref.Offset}
 	h := s.holdings[at]
 	switch {
 	case h == nil || h.returned || h.aside:
+		return at, nil
 	case h.segment == nil:
 		s.forget(at, h)
 		s.lose(h.tally, h.lost, h.own)
-	default:
-		h.aside, h.again = true, true
-		s.aside++
+		return at, nil
 	}
+	return at, h
 }
 
 // Recall implements deliver.Spool.
